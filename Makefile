@@ -1,0 +1,45 @@
+# `make study` and `make test` do everything on a machine with Python 3.11 or newer, make and a package registry.
+PYTHON ?= python3
+VENV ?= .venv
+CORES ?= all
+BIN := $(abspath $(VENV))/bin
+export PATH := $(BIN):$(PATH)
+export PYTHONNOUSERSITE := 1
+SNAKEMAKE := snakemake --cores $(CORES)
+
+.PHONY: study test lint bench weights lock clean
+
+study: $(VENV)/installed
+	$(SNAKEMAKE)
+
+test: lint weights
+	python -m pytest
+
+lint: $(VENV)/installed
+	ruff check .
+	ruff format --check .
+	snakefmt --check Snakefile workflow/rules
+	snakemake --lint
+	snakemake --dry-run --quiet all
+
+# The weight files that the default study and the tests use; the one step of a test that needs a network.
+weights: $(VENV)/installed
+	$(SNAKEMAKE) --quiet all -- fetch_all_weights
+
+bench: study
+	python -m pytest tests/bench -o python_files='bench_*.py' -s
+
+# uv only resolves here; pip installs what the file says.
+lock:
+	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --fork-strategy fewest \
+		--generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
+		--output-file requirements.lock
+
+clean:
+	rm -rf results .snakemake
+
+$(VENV)/installed: requirements.lock
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Halfseen needs Python 3.11 or newer; set PYTHON=...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements.lock
+	touch $@

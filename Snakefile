@@ -1,0 +1,74 @@
+"""Halfseen: what frozen image encoders still know when part of the picture is missing.
+
+Read in this order: this file, config.yaml, one file of workflow/rules, its script in workflow/scripts, and the
+module of workflow/halfseen that the script calls. What is made:
+
+    results/manifests/{dataset}.csv           images, classes, groups and folds
+    results/weights/{weights}.ckpt            verified weight files
+    results/shards/{dataset}/{shard}.h5       224 x 224 images with their masks
+    results/features/{dataset}/{model}.h5     representations, a group per variant
+    results/{masks,probes,similarity,neighbors,umap}/...    tables, one observation a row
+    results/{study}/                          tables, table1.*, figures/ and report.html of one study
+"""
+
+import sys
+from pathlib import Path
+
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+ROOT = Path(workflow.basedir)
+# The one entry that lets rules and every job's script import the package; Absolute imports only.
+sys.path.insert(0, str(ROOT / "workflow"))
+
+from halfseen.config import check_config, take_labels
+from halfseen.digests import code_digest
+
+
+configfile: "config.yaml"
+
+
+check_config(config, ROOT / "workflow/schemas/config.schema.yaml")
+LABELS = take_labels(config)
+
+STUDY = config["study"]
+DATASETS = lookup(dpath=f"studies/{STUDY}/datasets", within=config)
+MODELS = lookup(dpath=f"studies/{STUDY}/models", within=config)
+VARIANTS = lookup(dpath=f"studies/{STUDY}/variants", within=config)
+MEASURES = lookup(dpath=f"studies/{STUDY}/measures", within=config)
+RESULTS = f"results/{STUDY}"
+
+
+report: "workflow/report/workflow.rst"
+
+
+wildcard_constraints:
+    dataset="|".join(config["datasets"]),
+    model="|".join(config["models"]),
+    weights="|".join(config["weights"]),
+    shard=r"\d+",
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/weights.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/features.smk"
+include: "workflow/rules/analyses.smk"
+include: "workflow/rules/results.smk"
+
+
+localrules:
+    all,
+
+
+rule all:
+    default_target: True
+    input:
+        rules.make_report.output,
+
+
+onsuccess:
+    print(f"Table:   {rules.write_table1.output.markdown}")
+    print(f"Figures: {RESULTS}/figures/")
+    print(f"Report:  {rules.make_report.output.report}")

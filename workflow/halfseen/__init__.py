@@ -1,0 +1,1 @@
+"""Halfseen: what frozen image encoders still know when part of the picture is missing."""

@@ -1,0 +1,112 @@
+"""The configuration: checked against its schema, with defaults filled in and errors that say the remedy."""
+
+import difflib
+from pathlib import Path
+
+import yaml
+from jsonschema import Draft202012Validator, ValidationError, validators
+
+TABLES_WITH_LABELS = ("datasets", "segmenters", "models", "variants", "measures")
+
+
+class ConfigError(ValueError):
+    """The configuration is wrong; the message names each key, its value and the nearest valid one."""
+
+
+def check_config(config, schema_path):
+    """Check `config` against the schema at `schema_path` and fill in its defaults, in place.
+
+    Raises ConfigError with one line per problem.
+    """
+    schema = yaml.safe_load(Path(schema_path).read_text(encoding="utf-8"))
+    _fill_defaults(config, schema)
+    errors = sorted(
+        _validator(schema, config).iter_errors(config), key=lambda error: error.json_path
+    )
+    if errors:
+        lines = dict.fromkeys(line for error in errors for line in _explain(error, config))
+        raise ConfigError("config.yaml is not valid:\n" + "\n".join(f"- {line}" for line in lines))
+
+
+def take_labels(config):
+    """Remove the labels from the rows of every table and give them back: {table: {name: label}}.
+
+    So a changed label makes new figures, and no new results.
+    """
+    return {
+        table: {name: row.pop("label") for name, row in config[table].items()}
+        for table in TABLES_WITH_LABELS
+    }
+
+
+def did_you_mean(word, valid):
+    """ "; did you mean 'x'?" with the nearest of the `valid` words, or "" where none is near."""
+    near = difflib.get_close_matches(str(word), [str(name) for name in valid], n=1, cutoff=0.5)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def _validator(schema, config):
+    def names_a_row(validator, table, value, schema):
+        rows = config.get(table) or {}
+        if isinstance(value, str) and value not in rows:
+            yield ValidationError(
+                f"{value!r} is no row of {table}, which has {_listed(rows)}{did_you_mean(value, rows)}"
+            )
+
+    return validators.extend(Draft202012Validator, {"table": names_a_row})(schema)
+
+
+def _explain(error, config):
+    where = ".".join(str(part) for part in error.absolute_path) or "config.yaml"
+    if error.validator == "additionalProperties":
+        known = error.schema.get("properties", {})
+        for key in error.instance:
+            if key not in known:
+                yield (
+                    f"{where}: unknown key {key!r} (value {error.instance[key]!r}){did_you_mean(key, known)}"
+                    f" The keys are {_listed(known)}"
+                )
+    elif error.validator == "enum":
+        valid = error.validator_value
+        yield f"{where}: {error.instance!r} is not one of {_listed(valid)}{did_you_mean(error.instance, valid)}"
+    elif error.validator == "required":
+        missing = [key for key in error.validator_value if key not in error.instance]
+        yield f"{where}: lacks the key {_listed(missing)}"
+    elif "propertyNames" in error.absolute_schema_path:
+        yield f"{where}: the name {error.instance!r} must be lower case letters, digits and _, a letter first"
+    elif error.validator == "table":
+        yield f"{where}: {error.message}"
+    else:
+        description = error.schema.get("description") if isinstance(error.schema, dict) else None
+        yield f"{where}: {error.message}" + (f" ({description})" if description else "")
+
+
+def _listed(names):
+    return ", ".join(repr(name) for name in names) or "nothing"
+
+
+def _fill_defaults(value, schema):
+    if isinstance(value, list):
+        for item in value:
+            _fill_defaults(item, schema.get("items", {}))
+    if not isinstance(value, dict) or not isinstance(schema, dict):
+        return
+    for part in _applicable(value, schema):
+        for key, subschema in part.get("properties", {}).items():
+            if isinstance(subschema, dict):
+                if "default" in subschema and key not in value:
+                    value[key] = yaml.safe_load(yaml.safe_dump(subschema["default"]))
+                if key in value:
+                    _fill_defaults(value[key], subschema)
+        rest = part.get("additionalProperties")
+        if isinstance(rest, dict):
+            for key in value.keys() - part.get("properties", {}).keys():
+                _fill_defaults(value[key], rest)
+
+
+def _applicable(value, schema):
+    """`schema` and those of its `then` branches whose `if` holds for `value`."""
+    yield schema
+    for part in schema.get("allOf", []):
+        if "if" in part and "then" in part and Draft202012Validator(part["if"]).is_valid(value):
+            yield part["then"]

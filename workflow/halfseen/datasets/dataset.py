@@ -1,0 +1,36 @@
+"""The interface behind which every data set stands."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image: what the manifest says of it.
+
+    `image_id` is the data set's own key and never a row number. `group` is shared by images that
+    must not be separated by a fold: near-duplicates, overlapping crops. `box` is the object's
+    bounding box (left, top, right, bottom) in pixels of the source image, right and bottom
+    exclusive, where known.
+    """
+
+    image_id: str
+    path: str
+    label_name: str
+    group: str
+    box: tuple[float, float, float, float] | None = None
+
+
+class Dataset(Protocol):
+    """What a kind of data set offers. A row of `datasets:` gives the arguments of its constructor."""
+
+    def samples(self) -> list[Sample]:
+        """All images in a fixed order."""
+
+    def image(self, image_id: str) -> np.ndarray:
+        """The source image (h, w, 3) uint8 RGB."""
+
+    def mask(self, image_id: str) -> np.ndarray | None:
+        """The exact mask of the object (h, w) bool, or None where the data set has none."""

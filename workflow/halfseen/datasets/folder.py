@@ -1,0 +1,71 @@
+"""Any directory of `class/image.jpg`, with optional `masks/class/image.png`."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from halfseen.datasets.dataset import Sample
+from halfseen.masks import bounding_box
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
+MASKS = "masks"
+
+
+class Folder:
+    """Images of a user's own: `root/class/image.jpg`; the image id is the path below `root`.
+
+    A mask, if there is one, is `root/masks/class/image.png` of the image's size: the object is
+    where it is not 0. Every image is a group of its own. The bounding box of the mask serves the
+    prompt `box`.
+    """
+
+    def __init__(self, root):
+        self.root = Path(root)
+        if not self.root.is_dir():
+            raise FileNotFoundError(
+                f"root: {root} is no folder; a data set of kind 'folder' reads root/class/image.jpg"
+            )
+
+    def samples(self):
+        """All images below `root`, by class and name."""
+        files = sorted(
+            path
+            for path in self.root.glob("*/*")
+            if path.suffix.lower() in SUFFIXES and path.parent.name != MASKS
+        )
+        if not files:
+            raise FileNotFoundError(
+                f"no image in {self.root}; expected class/image with one of {sorted(SUFFIXES)}"
+            )
+        return [self._sample(path.relative_to(self.root).as_posix()) for path in files]
+
+    def image(self, image_id):
+        """The image as (h, w, 3) uint8 RGB."""
+        return _read(self.root / image_id, "RGB")
+
+    def mask(self, image_id):
+        """The given mask as (h, w) bool, or None where there is no file."""
+        path = (self.root / MASKS / image_id).with_suffix(".png")
+        return _read(path, "L") > 0 if path.is_file() else None
+
+    def _sample(self, image_id):
+        mask = self.mask(image_id)
+        box = None
+        if mask is not None:
+            if not mask.any():
+                raise ValueError(
+                    f"the mask of {image_id} in {self.root / MASKS} is empty; remove it or mark the object"
+                )
+            box = bounding_box(mask)
+        return Sample(image_id, image_id, image_id.split("/")[0], image_id, box)
+
+
+def _read(path, mode):
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image.convert(mode))
+    except (UnidentifiedImageError, OSError) as error:
+        raise ValueError(
+            f"{path} cannot be decoded as an image ({error}); mend or remove it"
+        ) from error

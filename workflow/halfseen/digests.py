@@ -1,0 +1,71 @@
+"""Digests that say whether code or inputs are still the ones that made a result."""
+
+import ast
+import functools
+import hashlib
+import json
+from pathlib import Path
+
+PACKAGE = Path(__file__).parent
+DIGEST_LENGTH = 16
+
+
+def code_digest(script, package=PACKAGE):
+    """Digest of a script and of every module of `package` that it imports, transitively: 16 hex digits.
+
+    Comments, docstrings and formatting do not count; a module counts wherever in the code it is
+    imported. Snakemake compares it as a parameter, since editing an imported module reruns nothing
+    by itself. Raises ValueError for a relative import, which it could not follow.
+    """
+    sources = {"script": _normalised(Path(script))}
+    waiting = list(_imported_modules(Path(script), package))
+    while waiting:
+        module = waiting.pop()
+        if module not in sources:
+            sources[module] = _normalised(_module_file(module, package))
+            waiting += _imported_modules(_module_file(module, package), package)
+    return content_digest(sources)
+
+
+def content_digest(value):
+    """Digest of builtins (str, number, bool, None, list, dict): 16 hex digits, whatever the order of keys."""
+    text = json.dumps(value, sort_keys=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:DIGEST_LENGTH]
+
+
+@functools.cache
+def _normalised(path):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            if ast.get_docstring(node, clean=False) is not None:
+                node.body = node.body[1:] or [ast.Pass()]
+    return ast.unparse(tree)
+
+
+@functools.cache
+def _imported_modules(path, package):
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            if node.level:
+                raise ValueError(
+                    f"{path} line {node.lineno} has a relative import; name the module in full"
+                )
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    # Importing a.b.c runs a and a.b as well.
+    names |= {
+        ".".join(name.split(".")[:n]) for name in names for n in range(1, name.count(".") + 1)
+    }
+    ours = {name for name in names if name.split(".")[0] == package.name}
+    return sorted(name for name in ours if _module_file(name, package))
+
+
+def _module_file(name, package):
+    base = package.parent.joinpath(*name.split("."))
+    for candidate in (base.with_suffix(".py"), base / "__init__.py"):
+        if candidate.is_file():
+            return candidate
+    return None

@@ -1,0 +1,151 @@
+"""The paper's figures, drawn from tables; nothing is computed here."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import seaborn as sns
+
+from halfseen.style import HEAT, TEXT_WIDTH_IN
+
+
+def plot_variants(examples, labels):
+    """Figure 1: a row per example, a column per variant.
+
+    `examples` is a list of (dataset, label_name, {variant: image (h, w, 3) uint8}).
+    """
+    variants = list(examples[0][2])
+    side = (TEXT_WIDTH_IN - 0.85) / len(variants)
+    figure, axes = plt.subplots(
+        len(examples),
+        len(variants),
+        figsize=(TEXT_WIDTH_IN, side * len(examples) + 0.25),
+        squeeze=False,
+    )
+    for row, (dataset, label_name, images) in zip(axes, examples, strict=True):
+        for axis, (variant, image) in zip(row, images.items(), strict=True):
+            axis.imshow(image, interpolation="lanczos")
+            axis.set(xticks=[], yticks=[])
+            axis.spines[:].set_visible(False)
+            if row[0] is axes[0, 0]:
+                axis.set_title(labels["variants"][variant])
+        row[0].set_ylabel(
+            f"{labels['datasets'][dataset]}\n{label_name.replace('_', ' ')}", fontsize=7
+        )
+    figure.subplots_adjust(0.085, 0.005, 0.995, 1 - 0.22 / figure.get_figheight(), 0.03, 0.03)
+    return figure
+
+
+def plot_similarity(table, labels, measure_label):
+    """Figures 2 and 3: a matrix of variants per data set (row) and model (column), on one scale from 0 to 1.
+
+    `table` holds one measure, with the columns dataset, model, variant_x, variant_y and similarity.
+    """
+    datasets, models = table.dataset.unique(), table.model.unique()
+    figure, axes = _grid(len(datasets), len(models), 2.05)
+    variants = table.variant_x.unique()
+    names = [labels["variants"][variant] for variant in variants]
+    for row, dataset in zip(axes, datasets, strict=True):
+        for axis, model in zip(row, models, strict=True):
+            cell = _cell(table, dataset, model)
+            matrix = cell.pivot(index="variant_x", columns="variant_y", values="similarity")
+            sns.heatmap(
+                matrix.loc[variants, variants].to_numpy(),
+                vmin=0, vmax=1, cmap=HEAT, square=True, cbar=False, ax=axis,
+                annot=True, fmt=".2f", annot_kws={"size": 7}, linewidths=0.5, linecolor="white",
+                xticklabels=names, yticklabels=names if axis is row[0] else False,
+            )  # fmt: skip
+            axis.tick_params(length=0)
+            axis.set_xticks(
+                axis.get_xticks(), names, rotation=35, ha="right", rotation_mode="anchor"
+            )
+    _name_grid(axes, datasets, models, labels)
+    scale = plt.cm.ScalarMappable(plt.Normalize(0, 1), HEAT)
+    figure.colorbar(
+        scale, ax=axes, shrink=0.6, aspect=30, pad=0.02, label=measure_label
+    ).outline.set_visible(False)
+    return figure
+
+
+def plot_neighbors(neighbors, umap, labels, colors):
+    """Figure 4: per data set a row of neighbour compositions and a row of UMAPs, a column per model.
+
+    `neighbors` has the columns dataset, model, variant, neighbor_variant, share and null; `umap`
+    dataset, model, variant, x and y. The dashed line marks the share of a variant's own kind if the
+    variant played no part.
+    """
+    datasets, models = neighbors.dataset.unique(), neighbors.model.unique()
+    figure, axes = _grid(2 * len(datasets), len(models), 1.75)
+    for i, dataset in enumerate(datasets):
+        for j, model in enumerate(models):
+            bars, points = axes[2 * i, j], axes[2 * i + 1, j]
+            _draw_composition(bars, _cell(neighbors, dataset, model), labels, colors, names=j == 0)
+            _draw_umap(points, _cell(umap, dataset, model), colors)
+            bars.set_xlabel("share of neighbours", labelpad=1)
+    _name_grid(axes[::2], datasets, models, labels)
+    handles = [
+        plt.Line2D([], [], marker="s", ls="", ms=6, color=color) for color in colors.values()
+    ]
+    names = [labels["variants"][variant] for variant in colors]
+    figure.legend(handles, names, loc="outside lower center", ncols=len(names), handletextpad=0.2)
+    return figure
+
+
+def _draw_composition(axis, cell, labels, colors, names):
+    variants = list(cell.variant.unique())
+    shares = cell.pivot(index="variant", columns="neighbor_variant", values="share").loc[
+        variants, variants
+    ]
+    places = np.arange(len(variants))
+    # A variant's own kind comes first, so that the bars can be compared along their common left edge.
+    for place, variant in zip(places, variants, strict=True):
+        left = 0.0
+        for other in [variant] + [name for name in variants if name != variant]:
+            axis.barh(
+                place,
+                shares.loc[variant, other],
+                left=left,
+                color=colors[other],
+                height=0.78,
+                linewidth=0,
+            )
+            left += shares.loc[variant, other]
+    own = cell[cell.variant == cell.neighbor_variant].null.iloc[0]
+    axis.axvline(own, color="white", lw=2.2)
+    axis.axvline(own, color="black", lw=1, ls=(0, (2, 1.5)))
+    axis.set(xlim=(0, 1), ylim=(len(variants) - 0.5, -0.5), xticks=[0, 0.5, 1], yticks=places)
+    axis.set_yticklabels([labels["variants"][name] for name in variants] if names else [])
+    axis.tick_params(axis="y", length=0)
+    axis.spines["left"].set_visible(False)
+
+
+def _draw_umap(axis, cell, colors):
+    # One call in a fixed shuffle, so that no variant is painted over the others.
+    order = np.random.default_rng(0).permutation(len(cell))
+    shuffled = cell.iloc[order]
+    axis.scatter(
+        shuffled.x, shuffled.y, s=5, c=shuffled.variant.map(colors), alpha=0.75, linewidths=0
+    )
+    axis.set(xticks=[], yticks=[])
+    axis.set_aspect("equal", adjustable="datalim")
+    axis.spines[:].set_visible(True)
+    axis.spines[:].set_color("#cccccc")
+
+
+def _grid(rows, columns, row_height):
+    return plt.subplots(
+        rows,
+        columns,
+        figsize=(TEXT_WIDTH_IN, row_height * rows + 0.4),
+        squeeze=False,
+        layout="constrained",
+    )
+
+
+def _name_grid(axes, datasets, models, labels):
+    for axis, model in zip(axes[0], models, strict=True):
+        axis.set_title(labels["models"][model])
+    for row, dataset in zip(axes, datasets, strict=True):
+        row[0].set_ylabel(labels["datasets"][dataset], fontweight="bold")
+
+
+def _cell(table, dataset, model):
+    return table[(table.dataset == dataset) & (table.model == model)]

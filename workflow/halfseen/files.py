@@ -1,0 +1,60 @@
+"""Files that are either complete or absent."""
+
+import os
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def atomic_path(path):
+    """A temporary path beside `path` that replaces it on a clean exit and is removed on an error.
+
+    Keeps the suffix, so that writers that go by it work; makes missing parent folders. The bytes
+    are flushed to the disk before the rename: a killed job leaves nothing that looks finished.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(
+        prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent
+    )
+    os.close(descriptor)
+    os.chmod(name, 0o666 & ~_umask())
+    try:
+        yield Path(name)
+        with open(name, "rb") as written:
+            os.fsync(written.fileno())
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def write_text(path, text):
+    """Write `text` to `path` in one step."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_table(path, table):
+    """Write a pandas table to `path` as CSV in one step, without its index.
+
+    Floats carry 9 significant digits, enough to give back any float32.
+    Raises ValueError for an empty table or for one that holds NaN or infinity in a number column.
+    """
+    if table.empty:
+        raise ValueError(f"the table for {path} has no row")
+    numbers = table.select_dtypes("number")
+    bad = ~numbers.map(lambda value: abs(value) < float("inf")).all()
+    if bad.any():
+        raise ValueError(
+            f"the table for {path} holds NaN or infinity in {', '.join(bad[bad].index)}"
+        )
+    with atomic_path(path) as temporary:
+        table.to_csv(temporary, index=False, float_format="%.9g", lineterminator="\n")
+
+
+def _umask():
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,48 @@
+"""The one geometry of the study: shorter side to `size_px`, then a centre crop. For images, masks and boxes.
+
+The paper's section 4.1; the same function places the pixels, the mask and the prompt, so they stay
+aligned.
+"""
+
+import numpy as np
+from PIL import Image
+
+SIZE_PX = 224
+
+
+def resize_and_crop(image, size_px=SIZE_PX):
+    """An image (h, w, 3) uint8 as (size_px, size_px, 3), bicubic with antialiasing."""
+    return _apply(Image.fromarray(image), Image.Resampling.BICUBIC, size_px)
+
+
+def resize_and_crop_mask(mask, size_px=SIZE_PX):
+    """A mask (h, w) bool as (size_px, size_px) bool, by nearest neighbour."""
+    return _apply(Image.fromarray(mask.astype(np.uint8)), Image.Resampling.NEAREST, size_px) > 0
+
+
+def crop_box(box, height, width, size_px=SIZE_PX):
+    """A box (left, top, right, bottom) of a (height, width) image after the same geometry, clipped to the crop.
+
+    Raises ValueError where the crop shows nothing of it.
+    """
+    new_width, new_height, x0, y0 = _plan(width, height, size_px)
+    scale = np.array([new_width / width, new_height / height] * 2)
+    moved = np.clip(np.asarray(box) * scale - np.array([x0, y0, x0, y0]), 0, size_px)
+    if moved[2] - moved[0] < 1 or moved[3] - moved[1] < 1:
+        raise ValueError(
+            f"the box {tuple(box)} of a {width} x {height} image lies outside its centre crop"
+        )
+    return tuple(float(value) for value in moved)
+
+
+def _plan(width, height, size_px):
+    scale = size_px / min(width, height)
+    new_width, new_height = max(size_px, round(width * scale)), max(size_px, round(height * scale))
+    return new_width, new_height, (new_width - size_px) // 2, (new_height - size_px) // 2
+
+
+def _apply(image, resampling, size_px):
+    new_width, new_height, x0, y0 = _plan(*image.size, size_px)
+    if image.size != (new_width, new_height):
+        image = image.resize((new_width, new_height), resampling)
+    return np.asarray(image)[y0 : y0 + size_px, x0 : x0 + size_px].copy()

@@ -1,0 +1,72 @@
+"""How good the masks are: one row a mask, and a summary of a data set."""
+
+import pandas as pd
+
+from halfseen.masks import intersection_over_union
+from halfseen.shards import PROVENANCE, read_column
+
+
+def mask_table(shards, manifest):
+    """The provenance of every mask and, where there is an exact mask, its `iou` with it, in the manifest's order.
+
+    `iou` is empty where the data set has no exact masks. Raises ValueError unless the shards hold
+    exactly the manifest's images.
+    """
+    table = pd.concat([_shard_table(shard) for shard in shards]).set_index("image_id")
+    if sorted(table.index) != sorted(manifest.image_id):
+        raise ValueError(
+            f"the shards hold {len(table)} images, which are not the {len(manifest)} of the manifest"
+        )
+    return table.loc[manifest.image_id].reset_index()
+
+
+def summarise_masks(table):
+    """One row a data set of a table of masks: numbers of masks and of fallbacks, mean area, scores and IoU.
+
+    `mean_iou` and `median_iou` are empty where the data set has no exact masks.
+    """
+    rows = []
+    for dataset, masks in table.groupby("dataset", sort=False):
+        iou = pd.to_numeric(masks.iou)
+        exact = bool(iou.notna().all())
+        rows.append(
+            {
+                "dataset": dataset,
+                "n": len(masks),
+                "n_fallback": int((masks.fallback != "").sum()),
+                "mean_area": masks.area.mean(),
+                "mean_predicted_iou": masks.predicted_iou.mean(),
+                "mean_stability": masks.stability.mean(),
+                "mean_iou": f"{iou.mean():.4f}" if exact else "",
+                "median_iou": f"{iou.median():.4f}" if exact else "",
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def summary_text(summary, labels):
+    """The summary of `summarise_masks` as a table of strings with readable heads."""
+    return pd.DataFrame(
+        {
+            "Data set": summary.dataset.map(labels["datasets"]),
+            "Masks": summary.n.astype(str),
+            "Fallbacks": summary.n_fallback.astype(str),
+            "Mean area": summary.mean_area.map("{:.3f}".format),
+            "Mean predicted IoU": summary.mean_predicted_iou.map("{:.3f}".format),
+            "Mean stability": summary.mean_stability.map("{:.3f}".format),
+            "Mean IoU": summary.mean_iou.where(summary.mean_iou != "", "no exact masks"),
+            "Median IoU": summary.median_iou.where(summary.median_iou != "", "no exact masks"),
+        }
+    )
+
+
+def _shard_table(shard):
+    columns = {name: read_column(shard, name) for name in PROVENANCE}
+    table = pd.DataFrame({"image_id": read_column(shard, "image_ids")} | columns)
+    masks, exact = read_column(shard, "masks"), read_column(shard, "exact_masks")
+    table["iou"] = (
+        ""
+        if exact is None
+        else [f"{intersection_over_union(a, b):.6f}" for a, b in zip(masks, exact, strict=True)]
+    )
+    return table

@@ -1,0 +1,65 @@
+"""The variants of an image: which pixels stay visible, composed from image and mask when they are read.
+
+Paper's order: normalise, then mask; a hidden pixel is `fill` after normalisation, 0 being the mean
+colour.
+"""
+
+import numpy as np
+
+from halfseen.masks import disc
+
+
+def visible_pixels(keep, masks, radius=None):
+    """Which pixels a variant shows: (b, h, w) bool.
+
+    `keep` is a name of `KEEP`; `masks` (b, h, w) bool mark the object; `radius` is the circle's, as
+    a share of the image's side. foreground and background, center and border are each other's
+    complement.
+    """
+    return KEEP[keep](masks, radius)
+
+
+def compose(images, visible, mean, std, fill=0.0):
+    """The normalised, then masked images: (b, 3, h, w) float32.
+
+    `images` (b, h, w, 3) uint8, `visible` (b, h, w) bool, `mean` and `std` of the three channels in
+    [0, 1].
+    """
+    import torch
+
+    pixels = images.permute(0, 3, 1, 2).float().div_(255)
+    mean, std = (
+        torch.tensor(value, device=images.device).view(1, 3, 1, 1) for value in (mean, std)
+    )
+    return pixels.sub_(mean).div_(std).masked_fill_(~visible[:, None], fill)
+
+
+def _everything(masks, radius):
+    return np.ones_like(masks)
+
+
+def _foreground(masks, radius):
+    return masks
+
+
+def _background(masks, radius):
+    return ~masks
+
+
+def _center(masks, radius):
+    return np.broadcast_to(disc(*masks.shape[1:], radius), masks.shape)
+
+
+def _border(masks, radius):
+    return ~_center(masks, radius)
+
+
+KEEP = {
+    "everything": _everything,
+    "foreground": _foreground,
+    "background": _background,
+    "center": _center,
+    "border": _border,
+}
+# Those that look at the mask of the object.
+MASKED = {"foreground", "background"}

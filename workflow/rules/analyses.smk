@@ -1,0 +1,81 @@
+rule fit_probes:
+    input:
+        manifest=rules.write_manifest.output.manifest,
+        features=rules.extract_features.output.features,
+    output:
+        table="results/probes/{dataset}/{model}.csv",
+    log:
+        "results/logs/fit_probes/{dataset}/{model}.log",
+    benchmark:
+        "results/benchmarks/fit_probes/{dataset}/{model}.tsv"
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        variants=VARIANTS,
+        probe=config["probe"],
+        code=code("fit_probes.py"),
+    script:
+        "../scripts/fit_probes.py"
+
+
+rule measure_similarity:
+    input:
+        manifest=rules.write_manifest.output.manifest,
+        features=rules.extract_features.output.features,
+    output:
+        table="results/similarity/{dataset}/{model}.csv",
+    log:
+        "results/logs/measure_similarity/{dataset}/{model}.log",
+    benchmark:
+        "results/benchmarks/measure_similarity/{dataset}/{model}.tsv"
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        variants=VARIANTS,
+        measures={name: config["measures"][name] for name in MEASURES},
+        code=code("measure_similarity.py"),
+    script:
+        "../scripts/measure_similarity.py"
+
+
+rule count_neighbors:
+    input:
+        manifest=rules.write_manifest.output.manifest,
+        features=rules.extract_features.output.features,
+    output:
+        table="results/neighbors/{dataset}/{model}.csv",
+    log:
+        "results/logs/count_neighbors/{dataset}/{model}.log",
+    benchmark:
+        "results/benchmarks/count_neighbors/{dataset}/{model}.tsv"
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        variants=VARIANTS,
+        neighbors=config["neighbors"],
+        code=code("count_neighbors.py"),
+    script:
+        "../scripts/count_neighbors.py"
+
+
+# One job for all models of a data set: compiling umap takes longer than fitting it.
+rule embed_umap:
+    input:
+        manifest=rules.write_manifest.output.manifest,
+        features=collect(rules.extract_features.output.features, model=MODELS, allow_missing=True),
+    output:
+        table=f"{RESULTS}/umap/{{dataset}}.csv",
+    log:
+        f"results/logs/embed_umap/{STUDY}/{{dataset}}.log",
+    benchmark:
+        f"results/benchmarks/embed_umap/{STUDY}/{{dataset}}.tsv"
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        models=MODELS,
+        variants=VARIANTS,
+        umap=config["umap"],
+        seed=config["seed"],
+        code=code("embed_umap.py"),
+    script:
+        "../scripts/embed_umap.py"

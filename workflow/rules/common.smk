@@ -1,0 +1,59 @@
+"""What the rules look up: a row or the files of a wildcard. Named for what they return."""
+
+FIGURE_KINDS = {"figure2_cca": "mean_squared_cca", "figure3_cka": "linear_cka"}
+
+
+def code(script):
+    """Digest of a script and of all it imports: a parameter of its rule, so that an edit reruns it."""
+    return code_digest(ROOT / "workflow/scripts" / script)
+
+
+def weight_files(name):
+    """The file and the record of the weights `name`; nothing for None."""
+    return [path.format(weights=name) for path in rules.fetch_weights.output] if name else []
+
+
+def source_row(wildcards):
+    """The part of a data set's row that says what its images are, without what is done with them."""
+    row = config["datasets"][wildcards.dataset]
+    return {key: row[key] for key in row if key not in ("segmenter", "prompt", "shards")}
+
+
+def segmenter_row(wildcards):
+    """The row of the segmenter that a data set uses, with the hash that its weights must have."""
+    row = config["segmenters"][config["datasets"][wildcards.dataset]["segmenter"]]
+    return row | {"sha256": config["weights"][row["weights"]]["sha256"]}
+
+
+def segmenter_weights(wildcards):
+    """The weight file of the segmenter that a data set uses, and its record."""
+    return weight_files(segmenter_row(wildcards)["weights"])
+
+
+def shards_of(wildcards):
+    """All shards of a data set."""
+    count = config["datasets"][wildcards.dataset]["shards"]
+    return collect(rules.build_shard.output.shard, shard=range(count), allow_missing=True)
+
+
+def model_row(wildcards):
+    """The row of a model, with the hash that its weights must have."""
+    row = config["models"][wildcards.model]
+    name = row.get("weights")
+    return row | {"sha256": config["weights"][name]["sha256"] if name else None}
+
+
+def model_weights(wildcards):
+    """The weight file of a model and its record; nothing for a model without weights."""
+    return weight_files(config["models"][wildcards.model].get("weights"))
+
+
+def figure_measure(wildcards):
+    """The first of the study's measures that is of the kind that a figure shows."""
+    kind = FIGURE_KINDS[wildcards.figure]
+    for name in MEASURES:
+        if config["measures"][name]["kind"] == kind:
+            return name
+    raise WorkflowError(
+        f"study {STUDY!r} selects no measure of kind {kind!r}, which {wildcards.figure} shows"
+    )

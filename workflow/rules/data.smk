@@ -1,0 +1,61 @@
+rule write_manifest:
+    output:
+        manifest="results/manifests/{dataset}.csv",
+    log:
+        "results/logs/write_manifest/{dataset}.log",
+    benchmark:
+        "results/benchmarks/write_manifest/{dataset}.tsv"
+    conda:
+        "../../envs/data.yaml"
+    params:
+        source=source_row,
+        seed=config["seed"],
+        folds=config["folds"],
+        code=code("write_manifest.py"),
+    script:
+        "../scripts/write_manifest.py"
+
+
+rule build_shard:
+    input:
+        manifest=rules.write_manifest.output.manifest,
+        weights=ancient(segmenter_weights),
+    output:
+        shard="results/shards/{dataset}/{shard}.h5",
+    log:
+        "results/logs/build_shard/{dataset}/{shard}.log",
+    benchmark:
+        "results/benchmarks/build_shard/{dataset}/{shard}.tsv"
+    conda:
+        "../../envs/torch.yaml"
+    threads: 2
+    resources:
+        mem_mb=4000,
+        runtime=240,
+    params:
+        source=source_row,
+        seed=config["seed"],
+        segmenter=segmenter_row,
+        prompt=lookup(dpath="datasets/{dataset}/prompt", within=config),
+        n_shards=lookup(dpath="datasets/{dataset}/shards", within=config),
+        code=code("build_shard.py"),
+    script:
+        "../scripts/build_shard.py"
+
+
+rule assess_masks:
+    input:
+        manifest=rules.write_manifest.output.manifest,
+        shards=shards_of,
+    output:
+        table="results/masks/{dataset}.csv",
+    log:
+        "results/logs/assess_masks/{dataset}.log",
+    benchmark:
+        "results/benchmarks/assess_masks/{dataset}.tsv"
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        code=code("assess_masks.py"),
+    script:
+        "../scripts/assess_masks.py"

@@ -1,0 +1,229 @@
+localrules:
+    gather_tables,
+    write_table1,
+    summarise_masks,
+    make_report,
+
+
+rule gather_tables:
+    input:
+        masks=collect(rules.assess_masks.output.table, dataset=DATASETS),
+        probes=collect(rules.fit_probes.output.table, dataset=DATASETS, model=MODELS),
+        similarity=collect(rules.measure_similarity.output.table, dataset=DATASETS, model=MODELS),
+        neighbors=collect(rules.count_neighbors.output.table, dataset=DATASETS, model=MODELS),
+        umap=collect(rules.embed_umap.output.table, dataset=DATASETS),
+    output:
+        masks=report(
+            f"{RESULTS}/tables/masks.csv",
+            caption="../report/data_masks.rst",
+            category="Data",
+            labels={"table": "masks", "behind": "Figure 1, masks"},
+        ),
+        probes=report(
+            f"{RESULTS}/tables/probes.csv",
+            caption="../report/data_probes.rst",
+            category="Data",
+            labels={"table": "probes", "behind": "Table 1"},
+        ),
+        similarity=report(
+            f"{RESULTS}/tables/similarity.csv",
+            caption="../report/data_similarity.rst",
+            category="Data",
+            labels={"table": "similarity", "behind": "Figures 2 and 3"},
+        ),
+        neighbors=report(
+            f"{RESULTS}/tables/neighbors.csv",
+            caption="../report/data_neighbors.rst",
+            category="Data",
+            labels={"table": "neighbors", "behind": "Figure 4, bars"},
+        ),
+        umap=report(
+            f"{RESULTS}/tables/umap.csv",
+            caption="../report/data_umap.rst",
+            category="Data",
+            labels={"table": "umap", "behind": "Figure 4, points"},
+        ),
+        dictionary=f"{RESULTS}/README.md",
+    log:
+        f"results/logs/gather_tables/{STUDY}.log",
+    benchmark:
+        f"results/benchmarks/gather_tables/{STUDY}.tsv"
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        code=code("gather_tables.py"),
+    script:
+        "../scripts/gather_tables.py"
+
+
+rule write_table1:
+    input:
+        probes=rules.gather_tables.output.probes,
+    output:
+        csv=f"{RESULTS}/table1.csv",
+        markdown=f"{RESULTS}/table1.md",
+        latex=f"{RESULTS}/table1.tex",
+        html=report(
+            f"{RESULTS}/table1.html",
+            caption="../report/table1.rst",
+            category="Results",
+            labels={"result": "Table 1", "shows": "balanced accuracy"},
+        ),
+    log:
+        f"results/logs/write_table1/{STUDY}.log",
+    benchmark:
+        f"results/benchmarks/write_table1/{STUDY}.tsv"
+    conda:
+        "../../envs/figures.yaml"
+    params:
+        labels=LABELS,
+        code=code("write_table1.py"),
+    script:
+        "../scripts/write_table1.py"
+
+
+rule summarise_masks:
+    input:
+        masks=rules.gather_tables.output.masks,
+    output:
+        csv=f"{RESULTS}/masks.csv",
+        html=report(
+            f"{RESULTS}/masks.html",
+            caption="../report/masks.rst",
+            category="Results",
+            labels={"result": "Masks", "shows": "quality of the masks"},
+        ),
+    log:
+        f"results/logs/summarise_masks/{STUDY}.log",
+    benchmark:
+        f"results/benchmarks/summarise_masks/{STUDY}.tsv"
+    conda:
+        "../../envs/figures.yaml"
+    params:
+        labels=LABELS,
+        code=code("summarise_masks.py"),
+    script:
+        "../scripts/summarise_masks.py"
+
+
+rule plot_variants:
+    input:
+        manifests=collect(rules.write_manifest.output.manifest, dataset=DATASETS),
+        shards=[
+            collect(
+                rules.build_shard.output.shard,
+                dataset=name,
+                shard=range(config["datasets"][name]["shards"]),
+            )
+            for name in DATASETS
+        ],
+    output:
+        pdf=f"{RESULTS}/figures/figure1_variants.pdf",
+        svg=f"{RESULTS}/figures/figure1_variants.svg",
+        png=report(
+            f"{RESULTS}/figures/figure1_variants.png",
+            caption="../report/figure1_variants.rst",
+            category="Results",
+            labels={"result": "Figure 1", "shows": "the variants"},
+        ),
+    log:
+        f"results/logs/plot_variants/{STUDY}.log",
+    benchmark:
+        f"results/benchmarks/plot_variants/{STUDY}.tsv"
+    conda:
+        "../../envs/figures.yaml"
+    params:
+        datasets=DATASETS,
+        variants={name: config["variants"][name] for name in VARIANTS},
+        labels=LABELS,
+        seed=config["seed"],
+        code=code("plot_variants.py"),
+    script:
+        "../scripts/plot_variants.py"
+
+
+rule plot_similarity:
+    input:
+        table=rules.gather_tables.output.similarity,
+    output:
+        pdf=f"{RESULTS}/figures/{{figure}}.pdf",
+        svg=f"{RESULTS}/figures/{{figure}}.svg",
+        png=report(
+            f"{RESULTS}/figures/{{figure}}.png",
+            caption="../report/figures2_3_similarity.rst",
+            category="Results",
+            labels={"result": "{figure}", "shows": "similarity of the variants"},
+        ),
+    log:
+        f"results/logs/plot_similarity/{STUDY}/{{figure}}.log",
+    benchmark:
+        f"results/benchmarks/plot_similarity/{STUDY}/{{figure}}.tsv"
+    wildcard_constraints:
+        figure="|".join(FIGURE_KINDS),
+    conda:
+        "../../envs/figures.yaml"
+    params:
+        measure=figure_measure,
+        labels=LABELS,
+        code=code("plot_similarity.py"),
+    script:
+        "../scripts/plot_similarity.py"
+
+
+rule plot_neighbors:
+    input:
+        neighbors=rules.gather_tables.output.neighbors,
+        umap=rules.gather_tables.output.umap,
+    output:
+        pdf=f"{RESULTS}/figures/figure4_neighbors.pdf",
+        svg=f"{RESULTS}/figures/figure4_neighbors.svg",
+        png=report(
+            f"{RESULTS}/figures/figure4_neighbors.png",
+            caption="../report/figure4_neighbors.rst",
+            category="Results",
+            labels={"result": "Figure 4", "shows": "neighbours and UMAP"},
+        ),
+    log:
+        f"results/logs/plot_neighbors/{STUDY}.log",
+    benchmark:
+        f"results/benchmarks/plot_neighbors/{STUDY}.tsv"
+    conda:
+        "../../envs/figures.yaml"
+    params:
+        labels=LABELS,
+        code=code("plot_neighbors.py"),
+    script:
+        "../scripts/plot_neighbors.py"
+
+
+# Everything of a study but its report.
+rule make_results:
+    input:
+        rules.gather_tables.output,
+        rules.write_table1.output,
+        rules.summarise_masks.output,
+        rules.plot_variants.output,
+        collect(rules.plot_similarity.output, figure=FIGURE_KINDS),
+        rules.plot_neighbors.output,
+
+
+# A Snakemake of its own reads what this run has recorded and changes nothing, so it needs no lock. It belongs to the
+# environment that Snakemake itself runs in: hence `run`, the one rule without a script.
+rule make_report:
+    input:
+        results=rules.make_results.input,
+        captions=sorted(str(path) for path in (ROOT / "workflow/report").iterdir()),
+    output:
+        report=f"{RESULTS}/report.html",
+    log:
+        f"results/logs/make_report/{STUDY}.log",
+    benchmark:
+        f"results/benchmarks/make_report/{STUDY}.tsv"
+    params:
+        snakefile=str(ROOT / "Snakefile"),
+        study=STUDY,
+    run:
+        shell(
+            "snakemake make_results --snakefile {params.snakefile} --config study={params.study}"
+            " --workflow-profile none --nolock --report {output.report} > {log} 2>&1"
+        )

@@ -1,0 +1,33 @@
+"""Representations of one data set by one model: a group per variant."""
+
+from halfseen.logs import log_to
+
+log_to(snakemake.log[0])
+
+from functools import partial
+
+from halfseen.devices import best_device, use_threads
+from halfseen.encoders import load_encoder
+from halfseen.extraction import feature_inputs, update_features
+from halfseen.manifest import read_manifest
+from halfseen.weights import read_record
+
+use_threads(snakemake.threads)
+model = dict(snakemake.params.model)
+batch_size = model.pop("batch_size")
+if snakemake.input.weights:
+    model["weights"], record = snakemake.input.weights
+    model["sha256"] = model["sha256"] or read_record(record)["sha256"]
+manifest = read_manifest(snakemake.input.manifest)
+update_features(
+    path=snakemake.output.features,
+    shards=snakemake.input.shards,
+    manifest=manifest,
+    variants=snakemake.params.variants,
+    inputs=feature_inputs(
+        snakemake.input.shards, manifest, model, snakemake.params.seed, snakemake.params.code
+    ),
+    load=partial(load_encoder, **model, seed=snakemake.params.seed, device=best_device()),
+    batch_size=batch_size,
+    what=f"{snakemake.wildcards.model} on {snakemake.wildcards.dataset}",
+)

@@ -1,0 +1,18 @@
+"""Bring one weight file, verified, and record where it came from."""
+
+from halfseen.logs import log_to
+
+log_to(snakemake.log[0])
+
+from pathlib import Path
+
+from halfseen.weights import fetch_weights
+
+fetch_weights(
+    path=snakemake.output.weights,
+    record_path=snakemake.output.record,
+    lock_path=Path(snakemake.scriptdir).parent / "resources/weights.lock.yaml",
+    name=snakemake.wildcards.weights,
+    local_folder=snakemake.params.folder,
+    **snakemake.params.row,
+)

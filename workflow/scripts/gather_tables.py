@@ -1,0 +1,17 @@
+"""The tables of one study: those of its data sets and models, one below the other, and their dictionary."""
+
+from halfseen.logs import log_to
+
+log_to(snakemake.log[0])
+
+from pathlib import Path
+
+import pandas as pd
+
+from halfseen.files import write_table, write_text
+
+for name in ("masks", "probes", "similarity", "neighbors", "umap"):
+    parts = [pd.read_csv(path, keep_default_na=False) for path in snakemake.input[name]]
+    write_table(snakemake.output[name], pd.concat(parts, ignore_index=True))
+dictionary = Path(snakemake.scriptdir).parent / "resources/data_dictionary.md"
+write_text(snakemake.output.dictionary, dictionary.read_text(encoding="utf-8"))

@@ -1,0 +1,16 @@
+"""Figure 4: whose neighbours are whose, and UMAP."""
+
+from halfseen.logs import log_to
+
+log_to(snakemake.log[0])
+
+import pandas as pd
+
+from halfseen.figures import plot_neighbors
+from halfseen.style import colors_of, save_figure, use_style
+
+use_style()
+labels = snakemake.params.labels
+neighbors, umap = pd.read_csv(snakemake.input.neighbors), pd.read_csv(snakemake.input.umap)
+colors = colors_of(neighbors.variant.unique(), labels["variants"])
+save_figure(plot_neighbors(neighbors, umap, labels, colors), snakemake.output)
