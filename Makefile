@@ -26,8 +26,11 @@ lint: $(VENV)/installed
 weights: $(VENV)/installed
 	$(SNAKEMAKE) --quiet all -- fetch_all_weights
 
-bench: study
-	python -m pytest tests/bench -o python_files='bench_*.py' -s
+# Each benchmark writes results/bench/NAME.csv; the last command prints them as one table.
+bench: weights
+	python tests/bench/bench_masks.py
+	python tests/bench/bench_study.py
+	python tests/bench/show.py
 
 # uv only resolves here; pip installs what the file says.
 lock:

@@ -69,6 +69,7 @@ rule all:
 
 
 onsuccess:
-    print(f"Table:   {rules.write_table1.output.markdown}")
-    print(f"Figures: {RESULTS}/figures/")
-    print(f"Report:  {rules.make_report.output.report}")
+    if Path(rules.make_report.output.report).exists():
+        print(f"Table:   {rules.write_table1.output.markdown}")
+        print(f"Figures: {RESULTS}/figures/")
+        print(f"Report:  {rules.make_report.output.report}")

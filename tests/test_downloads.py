@@ -184,9 +184,21 @@ def test_a_busy_server_is_asked_again_after_growing_pauses(remote, url, path, mo
     pauses = []
     monkeypatch.setattr("halfseen.downloads.time.sleep", pauses.append)
     remote.statuses = [503, 429, 500]
-    download(url, path, backoff_s=2)
+    download(url, path, retries=3, backoff_s=2)
     assert path.read_bytes() == CONTENT
     assert pauses == [2, 4, 8]
+
+
+def test_a_server_that_stays_busy_is_given_up_after_two_retries_by_default(
+    remote, url, path, monkeypatch
+):
+    pauses = []
+    monkeypatch.setattr("halfseen.downloads.time.sleep", pauses.append)
+    remote.statuses = [503] * 9
+    with pytest.raises(DownloadError, match=f"{url}.*503.*given up after 2 retries"):
+        download(url, path)
+    assert len(remote.ranges) == 3
+    assert pauses == [1, 2]
 
 
 def test_cuts_that_each_bring_something_new_do_not_use_up_the_retries(remote, url, path):

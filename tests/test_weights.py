@@ -126,6 +126,41 @@ def test_the_local_folder_is_asked_first_and_needs_no_network(out, local_folder)
     assert record["source"] == "weights_folder/tiny.pt"
 
 
+@pytest.mark.parametrize("options", [{}, {"sha256": sha256(GOOD)}], ids=["lock", "config"])
+def test_a_file_with_its_record_and_the_promised_hash_is_kept_and_no_source_is_asked(
+    out, local_folder, options
+):
+    record = fetch(out, local_folder=local_folder, **options)
+    kept = (out / "tiny.pt").stat()
+    (local_folder / "tiny.pt").write_bytes(WRONG)
+    assert fetch(out, [{"torrent": "x"}], local_folder=local_folder, **options) == record
+    assert (out / "tiny.pt").stat() == kept
+
+
+def test_a_changed_promise_fetches_the_file_anew(url, out):
+    fetch(out, [{"url": f"{url}/good.pt"}], sha256=sha256(GOOD))
+    record = fetch(out, [{"url": f"{url}/wrong.pt"}], sha256=sha256(WRONG))
+    assert (out / "tiny.pt").read_bytes() == WRONG
+    assert read_record(out / "tiny.yaml") == record
+    assert record["sha256"] == sha256(WRONG)
+
+
+def test_a_file_that_was_changed_is_fetched_anew(out, local_folder):
+    fetch(out, local_folder=local_folder, sha256=sha256(GOOD))
+    (out / "tiny.pt").write_bytes(WRONG)
+    fetch(out, local_folder=local_folder, sha256=sha256(GOOD))
+    assert (out / "tiny.pt").read_bytes() == GOOD
+
+
+def test_a_file_whose_record_is_missing_or_of_other_bytes_is_fetched_anew(out, local_folder):
+    record = fetch(out, local_folder=local_folder, sha256=sha256(GOOD))
+    (out / "tiny.yaml").unlink()
+    assert fetch(out, local_folder=local_folder, sha256=sha256(GOOD)) == record
+    (out / "tiny.yaml").write_text(yaml.safe_dump(record | {"sha256": sha256(WRONG)}))
+    assert fetch(out, local_folder=local_folder, sha256=sha256(GOOD)) == record
+    assert read_record(out / "tiny.yaml") == record
+
+
 def test_a_wrong_local_file_stops_and_is_left_where_it_is(url, out, local_folder):
     local = local_folder / "tiny.pt"
     local.write_bytes(WRONG)
@@ -180,7 +215,8 @@ def test_if_all_fail_every_source_is_told_with_its_reason_and_the_remedy(url, ou
     assert lines[3].startswith(f"  {url}/lost.pt: {url}/lost.pt answered 404")
     assert lines[4].startswith("  nets/tiny.pt of tiny-nets 1.2: pip download failed: ERROR: ")
     assert lines[5] == (
-        f"put the file tiny.pt (sha256 {sha256(GOOD)}) into the folder set as weights_folder in config.yaml"
+        f"put the file tiny.pt (sha256 {sha256(GOOD)}) into the folder set as weights_folder "
+        f"in config.yaml"
     )
 
 
@@ -194,7 +230,9 @@ def test_the_first_download_is_recorded_and_later_ones_are_held_to_it(site, url,
     assert fetch(out, sources)["expected_from"] == "first download"
     entry = {"sha256": sha256(GOOD), "size_bytes": len(GOOD), "source": f"{url}/good.pt"}
     assert locked(out) == {"tiny": entry}
+    (out / "tiny.pt").unlink()
     assert fetch(out, sources)["expected_from"] == "lock"
+    (out / "tiny.yaml").unlink()
     (site[0] / "good.pt").write_bytes(WRONG)
     with pytest.raises(WrongBytesError, match=f"{sha256(GOOD)}.*from lock.*{sha256(WRONG)}"):
         fetch(out, sources)
@@ -215,6 +253,7 @@ def test_a_row_and_a_lock_that_disagree_are_both_named(out, local_folder):
         fetch(out, local_folder=local_folder, sha256=sha256(WRONG))
     with pytest.raises(ValueError, match="size_bytes 5.*weights.lock.yaml 17000"):
         fetch(out, local_folder=local_folder, size_bytes=5)
+    (out / "tiny.pt").unlink()
     assert fetch(out, local_folder=local_folder, sha256=sha256(GOOD))["expected_from"] == "config"
 
 

@@ -1,4 +1,4 @@
-"""The configuration: checked against its schema, with defaults filled in and errors that say the remedy."""
+"""The configuration: checked against its schema, defaults filled in, errors that say the remedy."""
 
 import difflib
 from pathlib import Path
@@ -10,7 +10,7 @@ TABLES_WITH_LABELS = ("datasets", "segmenters", "models", "variants", "measures"
 
 
 class ConfigError(ValueError):
-    """The configuration is wrong; the message names each key, its value and the nearest valid one."""
+    """The configuration is wrong; the message names key, value and the nearest valid one."""
 
 
 def check_config(config, schema_path):
@@ -47,10 +47,10 @@ def did_you_mean(word, valid):
 
 def _validator(schema, config):
     def names_a_row(validator, table, value, schema):
-        rows = config.get(table) or {}
+        rows = config.get(table) if isinstance(config.get(table), dict) else {}
         if isinstance(value, str) and value not in rows:
             yield ValidationError(
-                f"{value!r} is no row of {table}, which has {_listed(rows)}{did_you_mean(value, rows)}"
+                f"{value!r} is no row of {table}, which has {_choice(value, rows)}"
             )
 
     return validators.extend(Draft202012Validator, {"table": names_a_row})(schema)
@@ -62,23 +62,26 @@ def _explain(error, config):
         known = error.schema.get("properties", {})
         for key in error.instance:
             if key not in known:
-                yield (
-                    f"{where}: unknown key {key!r} (value {error.instance[key]!r}){did_you_mean(key, known)}"
-                    f" The keys are {_listed(known)}"
-                )
+                found = f"unknown key {key!r} (value {error.instance[key]!r})"
+                yield f"{where}: {found}; the keys are {_choice(key, known)}"
     elif error.validator == "enum":
-        valid = error.validator_value
-        yield f"{where}: {error.instance!r} is not one of {_listed(valid)}{did_you_mean(error.instance, valid)}"
+        valid = _choice(error.instance, error.validator_value)
+        yield f"{where}: {error.instance!r} is not one of {valid}"
     elif error.validator == "required":
         missing = [key for key in error.validator_value if key not in error.instance]
         yield f"{where}: lacks the key {_listed(missing)}"
     elif "propertyNames" in error.absolute_schema_path:
-        yield f"{where}: the name {error.instance!r} must be lower case letters, digits and _, a letter first"
+        rule = "must be lower case letters, digits and _, a letter first"
+        yield f"{where}: the name {error.instance!r} {rule}"
     elif error.validator == "table":
         yield f"{where}: {error.message}"
     else:
         description = error.schema.get("description") if isinstance(error.schema, dict) else None
         yield f"{where}: {error.message}" + (f" ({description})" if description else "")
+
+
+def _choice(word, valid):
+    return _listed(valid) + did_you_mean(word, valid)
 
 
 def _listed(names):

@@ -8,10 +8,11 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parent
 DIGEST_LENGTH = 16
+DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 def code_digest(script, package=PACKAGE):
-    """Digest of a script and of every module of `package` that it imports, transitively: 16 hex digits.
+    """16 hex digits: digest of a script and of each `package` module it imports, transitively.
 
     Comments, docstrings and formatting do not count; a module counts wherever in the code it is
     imported. Snakemake compares it as a parameter, since editing an imported module reruns nothing
@@ -28,7 +29,7 @@ def code_digest(script, package=PACKAGE):
 
 
 def content_digest(value):
-    """Digest of builtins (str, number, bool, None, list, dict): 16 hex digits, whatever the order of keys."""
+    """16 hex digits: digest of str, number, bool, None, list or dict, in whatever order of keys."""
     text = json.dumps(value, sort_keys=True, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:DIGEST_LENGTH]
 
@@ -37,9 +38,8 @@ def content_digest(value):
 def _normalised(path):
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            if ast.get_docstring(node, clean=False) is not None:
-                node.body = node.body[1:] or [ast.Pass()]
+        if isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
+            node.body = node.body[1:]
     return ast.unparse(tree)
 
 

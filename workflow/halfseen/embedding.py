@@ -4,7 +4,10 @@ import numpy as np
 
 
 def sample_images(n, share, at_least, rng):
-    """Sorted row numbers of a random `share` of n images, but no fewer than `at_least` where there are as many."""
+    """Sorted row numbers of a random `share` of n images.
+
+    Where that is fewer than `at_least`, as many as that, or all n if there are not so many.
+    """
     count = min(n, max(at_least, round(share * n)))
     return np.sort(rng.choice(n, count, replace=False))
 

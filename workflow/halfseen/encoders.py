@@ -24,11 +24,11 @@ class Encoder:
 
     @torch.inference_mode()
     def encode(self, pixels, visible):
-        """Representations (b, d) float32 on the CPU. Raises ValueError unless there is one row an image."""
+        """Representations (b, d) float32 on the CPU; raises ValueError for any other shape."""
         features = self.network(pixels, visible)
         if features.ndim != 2 or len(features) != len(pixels):
             raise ValueError(
-                f"the network gave shape {tuple(features.shape)} for {len(pixels)} images; expected (b, d)"
+                f"the network gave {tuple(features.shape)} for {len(pixels)} images, not (b, d)"
             )
         return features.float().cpu().numpy()
 
@@ -47,7 +47,7 @@ def load_encoder(loader, mean, std, device="cpu", seed=0, **row):
 
 
 def timm_network(name, arguments, weights=None, sha256=None):
-    """A network of timm without its classifier; the file's names are timm's or those its own filter knows."""
+    """A network of timm without its classifier; its own filter reads the names of the file."""
     import timm
 
     if weights is None:
@@ -59,7 +59,7 @@ def timm_network(name, arguments, weights=None, sha256=None):
 
 
 def torchvision_network(name, arguments, weights=None, sha256=None):
-    """A network of torchvision with its last linear layer replaced by the identity, as the paper does."""
+    """A network of torchvision whose last linear layer is the identity, as in the paper."""
     import torchvision
 
     network = torchvision.models.get_model(name, weights=None, **arguments)
@@ -156,7 +156,7 @@ def _load_exactly(network, tensors):
     )
     if problems:
         raise ValueError(
-            f"{len(problems)} tensors of the checkpoint do not fit: {'; '.join(sorted(problems)[:5])}; "
+            f"{len(problems)} tensors of the file do not fit: {'; '.join(sorted(problems)[:5])}; "
             "mend unwrap, strip or drop in the row"
         )
     network.load_state_dict(tensors, strict=True)

@@ -9,9 +9,10 @@ HIDDEN_GREY = 127
 
 
 def example_variants(shards, manifest, variants, count, rng):
-    """`count` images of different classes in all `variants` (name -> row): a list of (label_name, {variant: image}).
+    """`count` images of different classes in all `variants` (name -> row).
 
-    Images (h, w, 3) uint8 straight from the shards, hidden pixels in mid-grey.
+    A list of (label_name, {variant: image}), the images (h, w, 3) uint8 straight from the shards,
+    hidden pixels in mid-grey.
     """
     classes = rng.choice(manifest.label_name.unique(), count, replace=False)
     chosen = {

@@ -1,4 +1,4 @@
-"""Extraction of representations: every variant of every image through one encoder, each variant under a content key."""
+"""Every variant of every image through one encoder, each variant under a content key."""
 
 import hashlib
 import json
@@ -44,7 +44,7 @@ def variant_key(inputs, variant):
 
 
 def update_features(path, shards, manifest, variants, inputs, load, batch_size, what):
-    """Write the representations of all `variants` (name -> row) to `path`, computing only what is not there.
+    """Write the representations of all `variants` (name -> row), computing only what is missing.
 
     Groups of the file that is there already whose key still holds are kept, those of other variants
     too. `load()` gives the encoder and is called only when something is to be computed. Each group
@@ -118,7 +118,7 @@ def _store(file, variant, rows, features, n, ids):
     bad = ~np.isfinite(features).all(axis=1)
     if bad.any():
         raise ValueError(
-            f"{bad.sum()} non-finite representations in variant {variant!r}, among them of {ids[bad][0]!r}"
+            f"{bad.sum()} rows of variant {variant!r} are not finite, among them {ids[bad][0]!r}"
         )
     if variant not in file:
         file.create_group(variant).create_dataset(

@@ -35,7 +35,7 @@ def plot_variants(examples, labels):
 
 
 def plot_similarity(table, labels, measure_label):
-    """Figures 2 and 3: a matrix of variants per data set (row) and model (column), on one scale from 0 to 1.
+    """Figures 2 and 3: a matrix of variants per data set (row) and model (column), scaled 0 to 1.
 
     `table` holds one measure, with the columns dataset, model, variant_x, variant_y and similarity.
     """
@@ -66,7 +66,7 @@ def plot_similarity(table, labels, measure_label):
 
 
 def plot_neighbors(neighbors, umap, labels, colors):
-    """Figure 4: per data set a row of neighbour compositions and a row of UMAPs, a column per model.
+    """Figure 4: per data set a row of neighbour compositions and one of UMAPs; models in columns.
 
     `neighbors` has the columns dataset, model, variant, neighbor_variant, share and null; `umap`
     dataset, model, variant, x and y. The dashed line marks the share of a variant's own kind if the
@@ -95,7 +95,7 @@ def _draw_composition(axis, cell, labels, colors, names):
         variants, variants
     ]
     places = np.arange(len(variants))
-    # A variant's own kind comes first, so that the bars can be compared along their common left edge.
+    # A variant's own kind comes first, so that the bars can be compared along their left edge.
     for place, variant in zip(places, variants, strict=True):
         left = 0.0
         for other in [variant] + [name for name in variants if name != variant]:

@@ -1,6 +1,6 @@
-"""The one geometry of the study: shorter side to `size_px`, then a centre crop. For images, masks and boxes.
+"""The one geometry of the study: shorter side to `size_px`, then a centre crop.
 
-The paper's section 4.1; the same function places the pixels, the mask and the prompt, so they stay
+The paper's section 4.1. The same function places the pixels, the mask and the prompt, so they stay
 aligned.
 """
 
@@ -21,16 +21,17 @@ def resize_and_crop_mask(mask, size_px=SIZE_PX):
 
 
 def crop_box(box, height, width, size_px=SIZE_PX):
-    """A box (left, top, right, bottom) of a (height, width) image after the same geometry, clipped to the crop.
+    """A box (left, top, right, bottom) of a (height, width) image, in pixels of its crop, clipped.
 
-    Raises ValueError where the crop shows nothing of it.
+    Raises ValueError where the crop shows less than one pixel of it.
     """
     new_width, new_height, x0, y0 = _plan(width, height, size_px)
     scale = np.array([new_width / width, new_height / height] * 2)
     moved = np.clip(np.asarray(box) * scale - np.array([x0, y0, x0, y0]), 0, size_px)
     if moved[2] - moved[0] < 1 or moved[3] - moved[1] < 1:
         raise ValueError(
-            f"the box {tuple(box)} of a {width} x {height} image lies outside its centre crop"
+            f"the box {tuple(box)} of a {width} x {height} image lies outside its centre crop "
+            "or is less than a pixel wide or high in it"
         )
     return tuple(float(value) for value in moved)
 

@@ -9,10 +9,10 @@ _terminal = None
 
 
 def log_to(path):
-    """Redirect standard output and error of this process, C libraries and tracebacks included, to `path`.
+    """Redirect all that this process says, C libraries and tracebacks included, to `path`.
 
-    Works on the file descriptors, so that nothing escapes. If standard error was a terminal, it
-    stays reachable through `terminal()`.
+    Works on the file descriptors 1 and 2, so that nothing escapes. If standard error was a
+    terminal, it stays reachable through `terminal()`.
     """
     global _terminal
     Path(path).parent.mkdir(parents=True, exist_ok=True)
@@ -29,7 +29,7 @@ def log_to(path):
 
 
 def terminal():
-    """The terminal to draw progress on: the one kept by `log_to`, standard error if it is one, or None."""
+    """The terminal to draw progress on: the one that `log_to` kept, or standard error, or None."""
     if _terminal is not None:
         return _terminal
     return sys.stderr if sys.stderr.isatty() else None

@@ -1,4 +1,4 @@
-"""The manifest: one row an image, with its label, group and fold, on which everything downstream joins."""
+"""The manifest: one row an image, with its label, group and fold; everything later joins on it."""
 
 import numpy as np
 import pandas as pd
@@ -41,7 +41,7 @@ def build_manifest(samples, n_folds, rng):
         raise ValueError(f"{len(repeated)} image ids occur twice, among them {repeated.iloc[0]!r}")
     names = sorted(manifest.label_name.unique())
     manifest["label"] = manifest.label_name.map({name: label for label, name in enumerate(names)})
-    manifest["fold"] = draw_folds(manifest.label, manifest.group, n_folds, rng)
+    manifest["fold"] = draw_folds(manifest.label_name, manifest.group, n_folds, rng)
     boxes = [sample.box or (np.nan,) * 4 for sample in samples]
     manifest[BOX] = np.array(boxes, dtype=float)
     return manifest[COLUMNS]
@@ -54,17 +54,17 @@ def draw_folds(labels, groups, n_folds, rng):
     rarest class in a fold is most frequent. Raises ValueError that names a class which some fold
     lacks.
     """
-    from sklearn.model_selection import (
-        StratifiedGroupKFold,
-    )  # slow to import, and readers do without
+    # slow to import, and readers do without
+    from sklearn.model_selection import StratifiedGroupKFold
 
-    labels, groups = np.asarray(labels), np.asarray(groups)
-    per_class = np.bincount(labels)
-    if len(per_class) < 2:
+    names, labels, per_class = np.unique(labels, return_inverse=True, return_counts=True)
+    groups = np.asarray(groups)
+    if len(names) < 2:
         raise ValueError("the data set has a single class; a probe needs two")
     if per_class.min() < n_folds:
+        rarest = names.tolist()[per_class.argmin()]
         raise ValueError(
-            f"class {per_class.argmin()} has {per_class.min()} images, fewer than the {n_folds} folds"
+            f"class {rarest!r} has {per_class.min()} images, fewer than the {n_folds} folds"
         )
     best, best_count = None, -1
     for _ in range(SHUFFLES):
@@ -80,7 +80,8 @@ def draw_folds(labels, groups, n_folds, rng):
     if best_count < 1:
         label, fold = np.argwhere(_fold_counts(labels, best, n_folds) == 0)[0]
         raise ValueError(
-            f"fold {fold} has no image of class {label}: its {per_class[label]} images are in too few groups"
+            f"fold {fold} has no image of class {names.tolist()[label]!r}: "
+            f"its {per_class[label]} images are in too few groups"
         )
     return best
 
@@ -93,7 +94,7 @@ def write_manifest(path, manifest):
 
 
 def read_manifest(path):
-    """The manifest at `path`, image ids and groups as text, boxes as float with NaN where there is none."""
+    """The manifest at `path`: ids and groups as text, boxes as float, NaN where there is none."""
     manifest = pd.read_csv(
         path,
         dtype={"image_id": str, "path": str, "label_name": str, "group": str}

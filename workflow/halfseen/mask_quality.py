@@ -7,7 +7,7 @@ from halfseen.shards import PROVENANCE, read_column
 
 
 def mask_table(shards, manifest):
-    """The provenance of every mask and, where there is an exact mask, its `iou` with it, in the manifest's order.
+    """The provenance of every mask and its `iou` with the exact mask, in the manifest's order.
 
     `iou` is empty where the data set has no exact masks. Raises ValueError unless the shards hold
     exactly the manifest's images.
@@ -15,13 +15,13 @@ def mask_table(shards, manifest):
     table = pd.concat([_shard_table(shard) for shard in shards]).set_index("image_id")
     if sorted(table.index) != sorted(manifest.image_id):
         raise ValueError(
-            f"the shards hold {len(table)} images, which are not the {len(manifest)} of the manifest"
+            f"the {len(table)} images of the shards are not the {len(manifest)} of the manifest"
         )
     return table.loc[manifest.image_id].reset_index()
 
 
 def summarise_masks(table):
-    """One row a data set of a table of masks: numbers of masks and of fallbacks, mean area, scores and IoU.
+    """One row a data set: numbers of masks and of fallbacks, mean area, scores and IoU.
 
     `mean_iou` and `median_iou` are empty where the data set has no exact masks.
     """

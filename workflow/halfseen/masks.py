@@ -34,9 +34,10 @@ def intersection_over_union(a, b):
 
 
 def mask_shape(mask):
-    """What a mask (h, w) looks like: `area` (share of the image), `components` (8-connected), `border_contact`.
+    """What a mask (h, w) looks like: `area`, `components` and `border_contact`.
 
-    `border_contact` is the share of the image's border pixels that the mask covers.
+    `area` is the share of the image, `components` the number of 8-connected parts, `border_contact`
+    the share of the image's border pixels that the mask covers.
     """
     border = np.concatenate([mask[0], mask[-1], mask[1:-1, 0], mask[1:-1, -1]])
     return {
@@ -47,7 +48,7 @@ def mask_shape(mask):
 
 
 def stability_score(logits, offset=1.0):
-    """IoU of the masks got by raising and by lowering the threshold 0 of `logits` (h, w) by `offset`.
+    """IoU of the masks of `logits` (h, w) with the threshold 0 raised and lowered by `offset`.
 
     1 where the border does not depend on the threshold. Kirillov et al. 2023, section 3 and
     appendix B.

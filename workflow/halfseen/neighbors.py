@@ -5,11 +5,11 @@ from sklearn.neighbors import NearestNeighbors
 
 
 def neighbor_composition(features, k, metric):
-    """Share of the k nearest neighbours that each variant supplies, per variant of the query: (V, V), rows sum to 1.
+    """Share of the k nearest neighbours from each variant, per variant of the query: (V, V).
 
-    `features` (V, n, d): the same n images in V variants, all V n rows being each other's
-    candidates; a row is never its own neighbour. Exact; `metric` is `cosine` or `euclidean`. The
-    paper, section 5.3. Raises ValueError for k above V n - 1.
+    Rows sum to 1. `features` (V, n, d): the same n images in V variants, all V n rows being each
+    other's candidates; a row is never its own neighbour. Exact; `metric` is `cosine` or
+    `euclidean`. The paper, section 5.3. Raises ValueError for k below 1 or above V n - 1.
     """
     n_variants, n, d = features.shape
     if not 1 <= k < n_variants * n:
@@ -31,7 +31,7 @@ def neighbor_composition(features, k, metric):
 
 
 def composition_null(n_variants, n):
-    """Expected composition (V, V) where the variant plays no part: (n-1)/(Vn-1) own, n/(Vn-1) every other."""
+    """Composition (V, V) expected where variants play no part: (n-1)/(Vn-1) own, n/(Vn-1) other."""
     null = np.full((n_variants, n_variants), n / (n_variants * n - 1))
     np.fill_diagonal(null, (n - 1) / (n_variants * n - 1))
     return null

@@ -27,7 +27,7 @@ def fit_probe(features, labels, folds, inverse_regularization, max_iterations):
     for fold in np.unique(folds):
         train, test = folds != fold, folds == fold
         scaler = StandardScaler().fit(features[train])
-        # The features are of unit scale, so the tolerance on the gradient is not relative to theirs.
+        # The features are of unit scale, so one tolerance on the gradient suits all encoders.
         probe = LogisticRegression(C=inverse_regularization, tol=1e-6, max_iter=max_iterations)
         with warnings.catch_warnings():
             warnings.simplefilter("error", ConvergenceWarning)
@@ -35,7 +35,8 @@ def fit_probe(features, labels, folds, inverse_regularization, max_iterations):
                 probe.fit(scaler.transform(features[train]), labels[train])
             except ConvergenceWarning as error:
                 raise ValueError(
-                    f"fold {fold}, C = {inverse_regularization}: the probe did not converge: {error}"
+                    f"fold {fold}, C = {inverse_regularization}: "
+                    f"the probe did not converge: {error}"
                 ) from error
         predicted = probe.predict(scaler.transform(features[test]))
         results.append(
@@ -51,7 +52,7 @@ def fit_probe(features, labels, folds, inverse_regularization, max_iterations):
 
 
 def balanced_accuracy(labels, predicted, n_classes):
-    """Mean over the classes of the share of a class that is predicted right: 1 at best, 1 / n_classes by chance.
+    """Mean over the classes of the share predicted right: 1 at best, 1 / n_classes by chance.
 
     Raises ValueError that names a class without a sample: its recall is not defined.
     """

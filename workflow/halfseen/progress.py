@@ -26,10 +26,8 @@ class _Progress:
         rate = self.done / elapsed
         of = f" of {self.total:,}" if self.total else ""
         left = f", {(self.total - self.done) / rate:.0f} s left" if self.total and rate else ""
-        print(
-            f"{self.what}: {self.done:,}{of} {self.unit}, {rate:,.1f} {self.unit}/s, {elapsed:.0f} s gone{left}",
-            flush=True,
-        )
+        done = f"{self.done:,}{of} {self.unit}, {rate:,.1f} {self.unit}/s"
+        print(f"{self.what}: {done}, {elapsed:.0f} s gone{left}", flush=True)
 
 
 @contextmanager

@@ -22,7 +22,7 @@ class Segmenter:
 
     @torch.inference_mode()
     def candidates(self, images, prompts):
-        """Candidate masks of `images` (b, h, w, 3) uint8 under one prompt each: (logits, predicted_iou).
+        """Candidate masks of `images` (b, h, w, 3) uint8, one prompt each: (logits, predicted_iou).
 
         A prompt is {"box": (left, top, right, bottom)} or {"points": (m, 2), "labels": (m,)} in
         pixels of the image. `logits` (b, 3, h, w) float32 are positive inside the mask;
@@ -64,7 +64,7 @@ class Segmenter:
             return (points, torch.as_tensor([prompt["labels"]], device=self.sam.device)), None
         # Without a prompt SAM would silently return some mask.
         raise ValueError(
-            f"a prompt holds a box, or points and labels; this one has {sorted(prompt) or 'nothing'}"
+            f"a prompt holds a box, or points and labels; this one {sorted(prompt) or 'nothing'}"
         )
 
 
@@ -145,7 +145,7 @@ def _sam_around(image_encoder, input_px):
 
 
 def _timm_names(state_dict):
-    """Upstream's names as timm's: layers -> stages, .c -> .conv, downsampling at the head of the next stage."""
+    """Upstream's names as timm's; timm has the downsampling at the head of the next stage."""
     for name, tensor in state_dict.items():
         if name.startswith(("image_encoder.norm_head.", "image_encoder.head.")):
             continue

@@ -55,7 +55,7 @@ def segment_images(dataset, rows, segmenter, prompt, batch_size, what):
 
 
 def write_shard(path, shard, attributes):
-    """Write a shard to an HDF5 file: images chunked by image, masks packed to bits, provenance as columns.
+    """Write a shard as HDF5: images chunked by image, masks packed to bits, provenance as columns.
 
     `attributes` (builtins) say how the shard was made and are kept as JSON.
     """
@@ -73,13 +73,13 @@ def write_shard(path, shard, attributes):
 
 
 def made_by(path):
-    """How the shard at `path` was made: the attributes of `write_shard`, `images_digest` and `masks_digest`."""
+    """How a shard was made: the attributes of `write_shard`, `images_digest`, `masks_digest`."""
     with h5py.File(path) as file:
         return json.loads(file.attrs["made_by"])
 
 
 def read_column(path, name):
-    """One column of a shard: `image_ids`, a name of `PROVENANCE`, or `masks` and `exact_masks` as bool.
+    """One column of a shard: `image_ids`, a name of `PROVENANCE`, `masks` or `exact_masks` as bool.
 
     None for `exact_masks` where the data set has none.
     """
@@ -96,7 +96,7 @@ def read_column(path, name):
 
 
 def read_batches(paths, batch_size):
-    """Image batches of all shards in turn: (image_ids, images (b, 224, 224, 3) uint8, masks (b, 224, 224) bool)."""
+    """Batches of all shards in turn: image_ids, images (b, 224, 224, 3), masks (b, 224, 224)."""
     for path in paths:
         with h5py.File(path) as file:
             ids = file["image_ids"].asstr()[:]

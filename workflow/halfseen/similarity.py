@@ -1,4 +1,4 @@
-"""How similar two representations of the same images are: linear CKA and mean squared CCA, with their nulls."""
+"""How similar two representations of the same images are: linear CKA and CCA, with their nulls."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Spectrum:
-    """A centred representation as its singular value decomposition: everything that the measures need of it.
+    """A centred representation as its singular value decomposition: all that the measures need.
 
     `left` (n, r) orthonormal, `values` (r,) in falling order, r the numerical rank. Distances
     between images are kept exactly, directions in feature space, which no measure here depends on,
@@ -29,16 +29,16 @@ class Spectrum:
 
     @property
     def participation_ratio(self):
-        """tr(K)^2 / |K|^2 of the centred Gram matrix: the effective number of dimensions, 1 to r."""
+        """tr(K)^2 / |K|^2 of the centred Gram matrix: effective number of dimensions, 1 to r."""
         return float((self.values**2).sum() ** 2 / (self.values**4).sum())
 
 
 def spectrum(x):
-    """The `Spectrum` of a representation x (n, d), in float64. O(n d min(n, d)) time, once per representation.
+    """The `Spectrum` of a representation x (n, d), in float64.
 
-    The rank counts singular values above the largest times max(n, d) times the precision of
-    float64. Raises ValueError for input that is not a finite matrix and for one that is the same
-    for every image.
+    Takes O(n d min(n, d)) time, once per representation. The rank counts singular values above the
+    largest times max(n, d) times the precision of float64. Raises ValueError for input that is not
+    a finite matrix and for one that is the same for every image.
     """
     x = np.asarray(x, dtype=np.float64)
     if x.ndim != 2 or not np.isfinite(x).all():
@@ -69,20 +69,21 @@ def linear_cka(x, y):
 def linear_cka_null(x, y):
     """The exact mean of `linear_cka` over all pairings of the images: sqrt(PR_x PR_y) / (n - 1).
 
-    PR is the participation ratio. The mean of tr(K P L P') over permutations P is tr(K) tr(L) / (n
-    - 1) for centred Gram matrices.
+    PR is the participation ratio. The mean of tr(K P L P') over permutations P is
+    tr(K) tr(L) / (n - 1) for centred Gram matrices.
     """
     _same_images(x, y)
     return float(np.sqrt(x.participation_ratio * y.participation_ratio) / (x.n - 1))
 
 
 def mean_squared_cca(x, y, components=None):
-    """Mean squared canonical correlation of two spectra: 1 for identical, `mean_squared_cca_null` for independent.
+    """Mean squared canonical correlation of two spectra: 1 for identical.
 
-    |Q_x' Q_y|^2 / min(r_x, r_y); ignores every invertible linear map and shift. With `components`,
-    only that many leading principal components of each are compared, and only maps that keep their
-    span are ignored. Raises ValueError where a rank reaches n - 1: any two such representations
-    correlate perfectly. Kornblith et al. 2019, table 1.
+    `mean_squared_cca_null` is expected for independent rows. |Q_x' Q_y|^2 / min(r_x, r_y); ignores
+    every invertible linear map and shift. With `components`, only that many leading principal
+    components of each are compared, and only maps that keep their span are ignored. Raises
+    ValueError where a rank reaches n - 1: any two such representations correlate perfectly.
+    Kornblith et al. 2019, table 1.
     """
     _same_images(x, y)
     r_x, r_y = compared_components(x, components), compared_components(y, components)
@@ -96,12 +97,12 @@ def mean_squared_cca(x, y, components=None):
 
 
 def mean_squared_cca_null(x, y, components=None):
-    """The exact mean of `mean_squared_cca` over all pairings of the images: max(r_x, r_y) / (n - 1)."""
+    """The exact mean of `mean_squared_cca` over all pairings of images: max(r_x, r_y) / (n - 1)."""
     return max(compared_components(x, components), compared_components(y, components)) / (x.n - 1)
 
 
 def compared_components(x, components=None):
-    """How many dimensions of a spectrum a measure compares: its rank, or `components` if that is fewer."""
+    """How many dimensions of a spectrum a measure compares: its rank or, if fewer, `components`."""
     return min(len(x.values), components or len(x.values))
 
 
@@ -116,7 +117,7 @@ MEASURES = {
 
 
 def similarity_row(x, y, kind, components=None):
-    """One observation of the similarity table for two spectra, under the measure `kind` of `MEASURES`."""
+    """One row of the similarity table for two spectra, under the measure `kind` of `MEASURES`."""
     measure, null = MEASURES[kind]
     return {
         "similarity": measure(x, y, components),

@@ -13,7 +13,7 @@ HEAT = "cividis"
 
 
 def use_style():
-    """Set the fonts, lines and reproducible output of all figures; text is 7 pt or more at the printed size."""
+    """Set fonts, lines and reproducible output; text is 7 pt or more at the printed size."""
     mpl.use("Agg")
     plt.rcdefaults()
     mpl.rcParams.update(
@@ -38,14 +38,13 @@ def use_style():
     )
 
 
-def colors_of(names, rows):
-    """The colour of each of `names`, by its place among the `rows` of its table: the same in every figure."""
-    order = list(rows)
-    return {name: COLORS[order.index(name) % len(COLORS)] for name in names}
+def colors_of(places):
+    """The colour of each name by its place in its table (name -> place): the same in every figure."""
+    return {name: COLORS[place % len(COLORS)] for name, place in places.items()}
 
 
 def save_figure(figure, paths):
-    """Write a figure to every path of `paths` in the format of its suffix, without the time, and close it."""
+    """Write a figure to every path in the format of its suffix, without the time; close it."""
     without_time = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}, ".png": {}}
     for path in paths:
         with atomic_path(path) as temporary:

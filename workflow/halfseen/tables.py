@@ -7,10 +7,10 @@ from halfseen.probes import fold_interval
 
 
 def table1(probes):
-    """Balanced accuracy per data set, model and variant from the table of probes, a row each, in its order.
+    """Balanced accuracy of the table of probes: a row per data set, model and variant.
 
-    Columns: mean and standard deviation (divisor k) over the k folds,
-    a 95 % interval of the mean (`low`, `high`), the number of folds and chance level.
+    Rows stand in the order of the probes. Columns: mean and standard deviation (divisor k) over the
+    k folds, a 95 % interval of the mean (`low`, `high`), the number of folds and the chance level.
     """
     rows = []
     for (dataset, model, variant), cell in probes.groupby(
@@ -21,7 +21,8 @@ def table1(probes):
         rows.append(
             {
                 "dataset": dataset, "model": model, "variant": variant,
-                "balanced_accuracy_mean": values.mean(), "balanced_accuracy_std": values.std(ddof=0),
+                "balanced_accuracy_mean": values.mean(),
+                "balanced_accuracy_std": values.std(ddof=0),
                 "low": low, "high": high, "n_folds": len(values), "chance": cell.chance.iloc[0],
             }
         )  # fmt: skip
@@ -29,7 +30,7 @@ def table1(probes):
 
 
 def table1_text(table, labels):
-    """Table 1 as the paper prints it: a row per data set and model, a column per variant, "mean (std)"."""
+    """Table 1 as the paper prints it: data set and model by variant, "mean (std)" in the cells."""
     table = table.assign(
         cell=[
             f"{mean:.2f} ({std:.2f})"
@@ -55,7 +56,7 @@ def markdown(text_table):
 
 
 def latex(text_table):
-    """A table of strings as a LaTeX tabular with booktabs rules; the data set stands once per block."""
+    """A table of strings as a LaTeX tabular with booktabs rules, the data set once per block."""
     body = text_table.copy()
     first = body.columns[0]
     body[first] = body[first].where(~body[first].duplicated(), "")
@@ -70,7 +71,7 @@ def latex(text_table):
 
 
 def write_html(path, title, text_table, note):
-    """Write a table of strings as a small self-contained page with a title and a note below the table."""
+    """Write a table of strings as a self-contained page with a title and a note below the table."""
     body = text_table.to_html(index=False, border=0, escape=True)
     write_text(path, PAGE.format(title=title, table=body, note=note))
 
@@ -93,8 +94,11 @@ p {{ max-width: 46rem; color: #444; }}
 </body></html>
 """
 
+LATEX_ESCAPES = str.maketrans(
+    {character: "\\" + character for character in "&%$#_{}"}
+    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+)
+
 
 def _escape(text):
-    for character in "&%$#_{}":
-        text = text.replace(character, "\\" + character)
-    return text
+    return text.translate(LATEX_ESCAPES)

@@ -1,4 +1,4 @@
-"""The variants of an image: which pixels stay visible, composed from image and mask when they are read.
+"""The variants of an image: which pixels stay visible, composed from image and mask when read.
 
 Paper's order: normalise, then mask; a hidden pixel is `fill` after normalisation, 0 being the mean
 colour.
@@ -47,7 +47,8 @@ def _background(masks, radius):
 
 
 def _center(masks, radius):
-    return np.broadcast_to(disc(*masks.shape[1:], radius), masks.shape)
+    # A copy, since PyTorch warns of the read-only view.
+    return np.broadcast_to(disc(*masks.shape[1:], radius), masks.shape).copy()
 
 
 def _border(masks, radius):

@@ -57,12 +57,10 @@ def fetch_weights(
     """
     path, lock_path = Path(path), Path(lock_path)
     promised = _promised(name, sha256, size_bytes, lock_path)
-    if (
-        path.is_file()
-        and Path(record_path).is_file()
-        and _fingerprint(path)["sha256"] == promised["sha256"]
-    ):
-        return read_record(record_path)
+    if path.is_file() and Path(record_path).is_file():
+        record = read_record(record_path)
+        if _fingerprint(path)["sha256"] == record["sha256"] == promised["sha256"]:
+            return record
     local = str(Path(local_folder) / file) if local_folder else None
     candidate = path.with_name(f"{path.name}.unverified")
     candidate.parent.mkdir(parents=True, exist_ok=True)

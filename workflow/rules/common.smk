@@ -8,6 +8,14 @@ def code(script):
     return code_digest(ROOT / "workflow/scripts" / script)
 
 
+def labels_of(*tables):
+    """{table: {name: label}} of what the study selects, so that other rows redraw nothing."""
+    return {
+        table: {name: LABELS[table][name] for name in config["studies"][STUDY][table]}
+        for table in tables
+    }
+
+
 def weight_files(name):
     """The file and the record of the weights `name`; nothing for None."""
     return [path.format(weights=name) for path in rules.fetch_weights.output] if name else []

@@ -76,7 +76,7 @@ rule write_table1:
     conda:
         "../../envs/figures.yaml"
     params:
-        labels=LABELS,
+        labels=labels_of("datasets", "models", "variants"),
         code=code("write_table1.py"),
     script:
         "../scripts/write_table1.py"
@@ -100,7 +100,7 @@ rule summarise_masks:
     conda:
         "../../envs/figures.yaml"
     params:
-        labels=LABELS,
+        labels=labels_of("datasets"),
         code=code("summarise_masks.py"),
     script:
         "../scripts/summarise_masks.py"
@@ -135,7 +135,7 @@ rule plot_variants:
     params:
         datasets=DATASETS,
         variants={name: config["variants"][name] for name in VARIANTS},
-        labels=LABELS,
+        labels=labels_of("datasets", "variants"),
         seed=config["seed"],
         code=code("plot_variants.py"),
     script:
@@ -164,7 +164,7 @@ rule plot_similarity:
         "../../envs/figures.yaml"
     params:
         measure=figure_measure,
-        labels=LABELS,
+        labels=labels_of("datasets", "models", "variants", "measures"),
         code=code("plot_similarity.py"),
     script:
         "../scripts/plot_similarity.py"
@@ -190,7 +190,9 @@ rule plot_neighbors:
     conda:
         "../../envs/figures.yaml"
     params:
-        labels=LABELS,
+        labels=labels_of("datasets", "models", "variants"),
+        # A variant keeps its colour, whatever the study: that of its place in the table.
+        places={name: list(config["variants"]).index(name) for name in VARIANTS},
         code=code("plot_neighbors.py"),
     script:
         "../scripts/plot_neighbors.py"

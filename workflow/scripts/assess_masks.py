@@ -1,4 +1,4 @@
-"""Table of every mask of one data set: where it comes from, its shape, and its IoU with the exact mask."""
+"""Every mask of one data set: where it comes from, its shape, its IoU with the exact mask."""
 
 from halfseen.logs import log_to
 

@@ -1,4 +1,4 @@
-"""The tables of one study: those of its data sets and models, one below the other, and their dictionary."""
+"""The tables of one study: those of its data sets and models together, and their dictionary."""
 
 from halfseen.logs import log_to
 

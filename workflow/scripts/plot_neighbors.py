@@ -12,5 +12,5 @@ from halfseen.style import colors_of, save_figure, use_style
 use_style()
 labels = snakemake.params.labels
 neighbors, umap = pd.read_csv(snakemake.input.neighbors), pd.read_csv(snakemake.input.umap)
-colors = colors_of(neighbors.variant.unique(), labels["variants"])
+colors = colors_of(snakemake.params.places)
 save_figure(plot_neighbors(neighbors, umap, labels, colors), snakemake.output)

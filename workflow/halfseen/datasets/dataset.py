@@ -24,7 +24,7 @@ class Sample:
 
 
 class Dataset(Protocol):
-    """What a kind of data set offers. A row of `datasets:` gives the arguments of its constructor."""
+    """What a kind of data set offers; a row of `datasets:` and the seed are its arguments."""
 
     def samples(self) -> list[Sample]:
         """All images in a fixed order."""

@@ -1,4 +1,4 @@
-"""Drawn objects on real photographs, with exact masks and a known share of label in the background."""
+"""Drawn objects on photographs, with exact masks and a known share of label in the background."""
 
 import io
 import zlib
@@ -32,7 +32,7 @@ BACKGROUNDS = tuple(name for name in PHOTOGRAPHS if name != "text")
 
 @dataclass(frozen=True)
 class Scene:
-    """The recipe of one image: which object, on which photograph, and the seed of everything else."""
+    """The recipe of one image: the object, the photograph and the seed of everything else."""
 
     label_name: str
     photograph: str
@@ -41,7 +41,7 @@ class Scene:
 
 
 class EmojiScenes:
-    """OpenMoji drawings, each at a random place, size, angle and mirror on a random crop of a photograph.
+    """OpenMoji drawings, randomly placed, sized, turned and mirrored on crops of photographs.
 
     `n_images` are shared out evenly over the first `n_classes` drawings. With probability
     `background_correlation` a scene takes the photograph that its class owns (class k owns the k-th
@@ -100,11 +100,11 @@ class EmojiScenes:
 
 
 def ideal_background_accuracy(n_classes, background_correlation):
-    """Accuracy of a background probe that knows every photograph, for up to 16 classes: chance at 0, 1 at 1.
+    """Accuracy of a background probe that knows every photograph: chance at 0, 1 at 1.
 
     A scene shows its class's own photograph with probability r + (1 - r) / 16 and each other with
     (1 - r) / 16; guessing the owner, or anything where there is none, is right r + (1 - r) /
-    n_classes of the time.
+    n_classes of the time. Raises ValueError for more classes than photographs.
     """
     if n_classes > len(BACKGROUNDS):
         raise ValueError(
@@ -124,7 +124,7 @@ def _draw_scene(label_name, k, background_correlation, key):
 @cache
 def _grid(photograph):
     height, width = photograph_image(photograph).shape[:2]
-    return max(2, height // TILE_PX), max(2, width // TILE_PX)
+    return max(3, height // TILE_PX), max(3, width // TILE_PX)
 
 
 @cache

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from halfseen.datasets.dataset import Sample
 from halfseen.masks import bounding_box
@@ -17,10 +17,10 @@ class Folder:
 
     A mask, if there is one, is `root/masks/class/image.png` of the image's size: the object is
     where it is not 0. Every image is a group of its own. The bounding box of the mask serves the
-    prompt `box`.
+    prompt `box`. Nothing is drawn: `seed`, which every kind is given, changes nothing.
     """
 
-    def __init__(self, root):
+    def __init__(self, root, seed=None):
         self.root = Path(root)
         if not self.root.is_dir():
             raise FileNotFoundError(
@@ -45,9 +45,15 @@ class Folder:
         return _read(self.root / image_id, "RGB")
 
     def mask(self, image_id):
-        """The given mask as (h, w) bool, or None where there is no file."""
+        """The mask (h, w) bool, or None; raises ValueError if it is not of the image's size."""
         path = (self.root / MASKS / image_id).with_suffix(".png")
-        return _read(path, "L") > 0 if path.is_file() else None
+        if not path.is_file():
+            return None
+        mask = _read(path, "L") > 0
+        shape = self.image(image_id).shape[:2]
+        if mask.shape != shape:
+            raise ValueError(f"{path} is of shape {mask.shape} but its image of {shape}")
+        return mask
 
     def _sample(self, image_id):
         mask = self.mask(image_id)
@@ -55,7 +61,8 @@ class Folder:
         if mask is not None:
             if not mask.any():
                 raise ValueError(
-                    f"the mask of {image_id} in {self.root / MASKS} is empty; remove it or mark the object"
+                    f"the mask of {image_id} in {self.root / MASKS} is empty; "
+                    f"remove it or mark the object"
                 )
             box = bounding_box(mask)
         return Sample(image_id, image_id, image_id.split("/")[0], image_id, box)
@@ -65,7 +72,7 @@ def _read(path, mode):
     try:
         with Image.open(path) as image:
             return np.asarray(image.convert(mode))
-    except (UnidentifiedImageError, OSError) as error:
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise ValueError(
             f"{path} cannot be decoded as an image ({error}); mend or remove it"
         ) from error

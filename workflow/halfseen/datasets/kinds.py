@@ -12,5 +12,5 @@ KINDS = {
 
 
 def open_dataset(kind, **row):
-    """The data set of one `datasets:` row: its `kind` and the keys that belong to that kind."""
+    """The data set of one `datasets:` row: its `kind`, the keys of that kind, and `seed`."""
     return KINDS[kind](**row)

@@ -1,4 +1,4 @@
-"""The real photographs that scikit-image and scikit-learn ship inside their wheels, and their licences.
+"""The photographs that scikit-image and scikit-learn ship inside their wheels, with licences.
 
 Each is opened by name from the installed package; nothing is downloaded. Licences as the packages'
 own documentation states them; photographs without such a statement (`moon`, `page`, the stereo
@@ -122,7 +122,7 @@ def photograph_image(name):
 
 
 def tiles(height, width, rows, columns):
-    """Boxes (left, top, right, bottom) of a `rows` x `columns` grid over an image, disjoint, row by row.
+    """Disjoint boxes (left, top, right, bottom) of a `rows` x `columns` grid, row by row.
 
     A crop is taken inside one tile, and crops of one tile share a group: no two folds see the same
     pixel.

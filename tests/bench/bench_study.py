@@ -1,0 +1,73 @@
+"""The default study from nothing on two cores: wall time, where it goes, and a run with nothing to do.
+
+Goals: 6 minutes, of which at most 25 % is neither SAM nor encoder nor probe; 10 s. The weights are fetched
+before, so that no download is timed.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pandas as pd
+from show import write_rows
+
+ROOT = Path(__file__).resolve().parents[2]
+STAGES = {"build_shard": "SAM", "extract_features": "encoders", "fit_probes": "probes"}
+
+
+def run_study(folder):
+    """Wall time in seconds of `snakemake --cores 2` in `folder`, and what it printed."""
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
+    command += ["--directory", str(folder), "--cores", "2"]
+    start = time.monotonic()
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ)
+    if done.returncode:
+        raise RuntimeError(done.stdout + done.stderr)
+    return time.monotonic() - start, done.stdout + done.stderr
+
+
+def job_seconds(folder):
+    """Seconds of every job from Snakemake's benchmark files: a table of rule and s."""
+    base = folder / "results/benchmarks"
+    rows = []
+    for path in sorted(base.rglob("*.tsv")):
+        rule = path.relative_to(base).parts[0]
+        rows.append({"rule": rule, "s": pd.read_csv(path, sep="\t").s.iloc[0]})
+    return pd.DataFrame(rows)
+
+
+with tempfile.TemporaryDirectory() as folder:
+    folder = Path(folder)
+    shutil.copy(ROOT / "config.yaml", folder)
+    shutil.copytree(ROOT / "results/weights", folder / "results/weights")
+    wall, _ = run_study(folder)
+    again = []
+    for _ in range(3):
+        seconds, output = run_study(folder)
+        if "Nothing to be done" not in output:
+            raise RuntimeError(f"the second run did something:\n{output}")
+        again.append(seconds)
+    jobs = job_seconds(folder)
+
+stages = jobs.rule.map(STAGES).fillna("other")
+total, other = jobs.s.sum(), jobs.s[stages == "other"].sum()
+again_s = sorted(again)[1]
+write_rows(
+    "study",
+    [
+        dict(benchmark="study", case="default study, two cores", peer="goal of 6 minutes", ours_s=wall,
+             peer_s=360, ratio=wall / 360, goal="<= 1", holds=wall <= 360),
+        dict(benchmark="study", case="neither SAM nor encoder nor probe", peer="all job seconds", ours_s=other,
+             peer_s=total, ratio=other / total, goal="<= 0.25", holds=other <= 0.25 * total),
+        dict(benchmark="study", case="nothing to be done, median of 3", peer="goal of 10 s", ours_s=again_s,
+             peer_s=10, ratio=again_s / 10, goal="< 1", holds=again_s < 10),
+    ],
+)  # fmt: skip
+split = jobs.assign(stage=stages).groupby(["stage", "rule"]).s.agg(["count", "sum"]).reset_index()
+split = split.rename(columns={"count": "jobs", "sum": "seconds"})
+split["share"] = split.seconds / total
+write_rows("study_split", split.sort_values("seconds", ascending=False).to_dict("records"))

@@ -1,0 +1,183 @@
+"""The whole study through Snakemake, in a copy of the workflow that the tests may edit."""
+
+import re
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import pandas as pd
+import pytest
+import yaml
+
+EVERY_JOB_OF_A_MODEL = Counter(
+    extract_features=1, fit_probes=1, measure_similarity=1, count_neighbors=1
+)
+RESULTS_OF_A_STUDY = Counter(
+    gather_tables=1, write_table1=1, summarise_masks=1, plot_variants=1, plot_similarity=2,
+    plot_neighbors=1, make_report=1, all=1,
+)  # fmt: skip
+# What is drawn from tables that a new model or an edited analysis changes.
+AGGREGATES = RESULTS_OF_A_STUDY - Counter(plot_variants=1)
+
+
+@dataclass
+class Study:
+    """A folder with a config.yaml and results, and the copy of the workflow that makes them."""
+
+    workflow: Path
+    folder: Path
+
+    def run(self, *arguments, expect_success=True):
+        """Run Snakemake on two cores; what it printed."""
+        command = [sys.executable, "-m", "snakemake", "--snakefile", self.workflow / "Snakefile"]
+        command += ["--directory", self.folder, "--cores", "2", *arguments]
+        done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+        output = done.stdout + done.stderr
+        assert (done.returncode == 0) == expect_success, output
+        return output
+
+    def jobs(self, *arguments):
+        """How many jobs of each rule a run starts."""
+        return started_jobs(self.run(*arguments))
+
+    def edit_config(self, change):
+        """Apply `change` to the configuration."""
+        path = self.folder / "config.yaml"
+        config = yaml.safe_load(path.read_text())
+        change(config)
+        path.write_text(yaml.safe_dump(config, sort_keys=False))
+
+    def append(self, file, text):
+        """Append `text` to a file of the workflow."""
+        path = self.workflow / "workflow" / file
+        path.write_text(path.read_text() + text)
+
+    def bytes_of(self, pattern):
+        """The bytes of every result that matches `pattern`, by path."""
+        found = sorted((self.folder / "results").glob(pattern))
+        assert found, f"nothing matches {pattern}"
+        return {path: path.read_bytes() for path in found}
+
+
+def started_jobs(output):
+    return Counter(re.findall(r"^(?:local)?rule (\w+):$", output, flags=re.MULTILINE))
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory, root, mobile_sam):
+    folder = tmp_path_factory.mktemp("study")
+    workflow = tmp_path_factory.mktemp("workflow")
+    shutil.copytree(root / "workflow", workflow / "workflow")
+    shutil.copy(root / "Snakefile", workflow)
+    shutil.copytree(root / "envs", workflow / "envs")
+    (workflow / "profiles").symlink_to("workflow/profiles")
+    shutil.copy(root / "tests/study/config.yaml", folder)
+    (folder / "weights").mkdir()
+    (folder / "weights/mobile_sam.pt").symlink_to(mobile_sam)
+    study = Study(workflow, folder)
+    study.first_output = study.run()
+    return study
+
+
+# The tests of this file build on one another's results, in this order.
+
+
+def test_leaves_the_table_the_figures_and_the_report(study):
+    results = study.folder / "results/minute"
+    for suffix in ("csv", "md", "tex"):
+        assert "foreground" in (results / f"table1.{suffix}").read_text().lower()
+    names = ["figure1_variants", "figure2_cca", "figure3_cka", "figure4_neighbors"]
+    starts = {".pdf": b"%PDF", ".svg": b"<?xml", ".png": b"\x89PNG"}
+    for name in names:
+        for suffix, start in starts.items():
+            assert (results / f"figures/{name}{suffix}").read_bytes().startswith(start)
+    report = (results / "report.html").read_text()
+    assert all(name in report for name in [*names, "table1.html", "masks.html", "probes.csv"])
+    for place in ("table1.md", "figures/", "report.html"):
+        assert f"results/minute/{place}" in study.first_output
+
+
+def test_a_variant_is_as_similar_to_itself_as_can_be(study):
+    table = pd.read_csv(study.folder / "results/minute/tables/similarity.csv")
+    self_similarity = table[table.variant_x == table.variant_y].similarity
+    assert len(self_similarity) == 10
+    assert self_similarity.to_numpy() == pytest.approx(1, abs=1e-6)
+
+
+def test_a_second_run_has_nothing_to_do(study):
+    assert "Nothing to be done" in study.run()
+
+
+def test_a_comment_reruns_nothing(study):
+    study.append("halfseen/similarity.py", "\n\n# A thought.\n")
+    assert "Nothing to be done" in study.run()
+
+
+def test_a_new_model_runs_its_own_jobs_and_the_aggregates(study):
+    kept = ["shards/*/*.h5", "*/emoji_scenes/image_statistics.*"]
+    before = [study.bytes_of(pattern) for pattern in kept]
+
+    def add_model(config):
+        row = dict(label="Tiny", loader="timm", name="test_resnet", mean=[0.5] * 3, std=[0.5] * 3)
+        config["models"]["tiny"] = row
+        config["studies"]["minute"]["models"].append("tiny")
+
+    study.edit_config(add_model)
+    assert study.jobs() == EVERY_JOB_OF_A_MODEL + Counter(embed_umap=1) + AGGREGATES
+    assert [study.bytes_of(pattern) for pattern in kept] == before
+    models = pd.read_csv(study.folder / "results/minute/table1.csv").model.unique()
+    assert list(models) == ["image_statistics", "tiny"]
+
+
+def test_an_edited_measure_reruns_the_similarity_and_nothing_above_it(study):
+    study.append("halfseen/similarity.py", "\n\nEDITED = True\n")
+    assert study.jobs() == Counter(measure_similarity=2) + AGGREGATES
+
+
+def test_a_changed_label_redraws_and_recomputes_nothing(study):
+    study.edit_config(lambda config: config["models"]["tiny"].update(label="Very tiny"))
+    expected = AGGREGATES - Counter(gather_tables=1, summarise_masks=1)
+    assert study.jobs("--dry-run") == expected
+
+
+def test_a_changed_caption_makes_only_the_report_anew(study):
+    study.run()
+    study.append("report/table1.rst", "\nA new sentence.\n")
+    assert study.jobs("--dry-run") == Counter(make_report=1, all=1)
+
+
+def test_a_new_variant_leaves_the_others_as_they_are(study):
+    path = study.folder / "results/features/emoji_scenes/image_statistics.h5"
+    with h5py.File(path) as file:
+        before = {name: file[name]["features"][:].tobytes() for name in file}
+
+    def add_variant(config):
+        config["variants"]["keyhole"] = dict(label="Keyhole", keep="center", radius=0.1)
+        config["studies"]["minute"]["variants"].append("keyhole")
+
+    study.edit_config(add_variant)
+    study.run("results/features/emoji_scenes/image_statistics.h5")
+    log = study.folder / "results/logs/extract_features/emoji_scenes/image_statistics.log"
+    assert "computing ['keyhole']" in log.read_text()
+    with h5py.File(path) as file:
+        assert set(file) == {*before, "keyhole"}
+        assert {name: file[name]["features"][:].tobytes() for name in before} == before
+
+
+def test_the_log_of_a_failing_job_holds_its_traceback(study):
+    study.edit_config(lambda config: config.update(probe={"max_iterations": 1}))
+    output = study.run("results/probes/emoji_scenes/image_statistics.csv", expect_success=False)
+    log = study.folder / "results/logs/fit_probes/emoji_scenes/image_statistics.log"
+    assert "Traceback (most recent call last)" in log.read_text()
+    assert "fold 0, C = 1.0: the probe did not converge" in log.read_text()
+    assert str(log.relative_to(study.folder)) in output
+
+
+def test_a_misspelt_key_stops_the_run_with_the_nearest_valid_one(study):
+    study.edit_config(lambda config: config.update(seeds=3))
+    output = study.run("--dry-run", expect_success=False)
+    assert "unknown key 'seeds' (value 3); did you mean 'seed'?" in output

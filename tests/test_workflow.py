@@ -1,0 +1,84 @@
+"""House rules that no linter knows."""
+
+import ast
+import re
+
+import pytest
+
+
+def scripts(root):
+    return sorted((root / "workflow/scripts").glob("*.py"))
+
+
+def rules(root):
+    """(name, text) of every rule that runs something."""
+    for path in sorted((root / "workflow/rules").glob("*.smk")):
+        for block in re.split(r"^(?=rule )", path.read_text(), flags=re.MULTILINE)[1:]:
+            if "    script:" in block or "    shell:" in block or "    run:" in block:
+                yield re.match(r"rule (\w+)", block).group(1), block
+
+
+def test_a_script_redirects_its_output_before_it_imports_what_could_fail(root):
+    for path in scripts(root):
+        body = ast.parse(path.read_text()).body
+        assert ast.unparse(body[1]) == "from halfseen.logs import log_to", path.name
+        assert ast.unparse(body[2]) == "log_to(snakemake.log[0])", path.name
+
+
+def test_a_script_is_short_and_defines_nothing(root):
+    for path in scripts(root):
+        text = path.read_text()
+        assert len(text.splitlines()) <= 40, path.name
+        defined = (ast.FunctionDef, ast.ClassDef, ast.Lambda)
+        assert not any(isinstance(node, defined) for node in ast.walk(ast.parse(text))), path.name
+
+
+def test_a_script_reads_params_and_never_the_config(root):
+    assert [path.name for path in scripts(root) if "snakemake.config" in path.read_text()] == []
+
+
+def test_a_rule_has_a_log_and_a_benchmark_and_no_lambda(root):
+    for name, block in rules(root):
+        assert "    log:" in block, name
+        assert "    benchmark:" in block, name
+        assert "lambda" not in block, name
+
+
+def test_a_rule_is_named_like_its_script_and_carries_its_digest(root):
+    # fetch_weights is held to a hash, and make_report has no script.
+    for name, block in rules(root):
+        if name == "make_report":
+            continue
+        assert f'"../scripts/{name}.py"' in block, name
+        assert (f'code=code("{name}.py")' in block) != (name == "fetch_weights"), name
+
+
+def test_every_script_has_its_rule(root):
+    assert {path.stem for path in scripts(root)} == {name for name, _ in rules(root)} - {
+        "make_report"
+    }
+
+
+def test_the_readme_names_the_test_command_that_ci_runs(root):
+    command = "make test"
+    assert f"\n{command}\n" in (root / "README.md").read_text()
+    assert f"\n{command}\n" in (root / ".ci/run").read_text()
+
+
+@pytest.mark.parametrize("name", ["workflow", "results"])
+def test_the_package_does_not_know_snakemake_or_the_layout(root, name):
+    word = {"workflow": "snakemake", "results": "results/"}[name]
+    for path in (root / "workflow/halfseen").rglob("*.py"):
+        code = ast.unparse(ast.parse(path.read_text()))
+        strings = [
+            node.value
+            for node in ast.walk(ast.parse(code))
+            if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        ]
+        docs = [
+            ast.get_docstring(node, clean=False)
+            for node in ast.walk(ast.parse(code))
+            if isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef)
+        ]
+        assert not [text for text in strings if word in text.lower() and text not in docs], path
+        assert f"import {word}" not in code, path
