@@ -79,9 +79,7 @@ def test_a_checkpoint_is_unwrapped_stripped_and_trimmed(images, resnet, save):
     row = checkpoint_row(
         unwrap=["state_dict"], strip="module.", drop=["fc.", "projection_head."]
     ) | save({"state_dict": tensors, "epoch": 100})
-    assert load_encoder(**row).encode(*images) == pytest.approx(
-        pooled(resnet, images[0]), abs=1e-5
-    )
+    assert load_encoder(**row).encode(*images) == pytest.approx(pooled(resnet, images[0]), abs=1e-5)
 
 
 def test_a_checkpoint_with_other_names_is_matched_by_order(images, resnet, save):

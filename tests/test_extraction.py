@@ -32,7 +32,7 @@ def study(manifest, tmp_path):
 
 
 class Study:
-    """Shards of ten flat images, image k of brightness k / 10, its left part of k + 1 columns masked."""
+    """Shards of ten flat images: image k has brightness 10 k and a mask of its k + 1 left columns."""
 
     def __init__(self, manifest, folder):
         self.manifest, self.folder = manifest, folder
@@ -82,9 +82,7 @@ def test_every_image_gets_its_own_row_in_the_order_of_the_manifest(study):
     k = np.arange(N)
     assert study.read("original")[:, 0] == pytest.approx(10 * k / 255, abs=1e-6)
     assert study.read("foreground")[:, 3] == pytest.approx((k + 1) / 224, abs=1e-6)
-    assert study.read("foreground")[:, 0] == pytest.approx(
-        10 * k / 255 * (k + 1) / 224, abs=1e-6
-    )
+    assert study.read("foreground")[:, 0] == pytest.approx(10 * k / 255 * (k + 1) / 224, abs=1e-6)
 
 
 def test_complementary_variants_add_up_to_the_original(study):

@@ -1,4 +1,4 @@
-"""Quality of MobileSAM's masks on emoji scenes, by prompt and input size: results/bench/masks.csv."""
+"""Quality of MobileSAM's masks on emoji scenes, by prompt and input size: masks.csv."""
 
 import sys
 import time

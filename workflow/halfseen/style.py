@@ -39,7 +39,7 @@ def use_style():
 
 
 def colors_of(places):
-    """The colour of each name by its place in its table (name -> place): the same in every figure."""
+    """The colour of each name by its place in its table: the same in every figure."""
     return {name: COLORS[place % len(COLORS)] for name, place in places.items()}
 
 

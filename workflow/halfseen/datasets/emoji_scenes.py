@@ -3,7 +3,7 @@
 import io
 import zlib
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -79,24 +79,16 @@ class EmojiScenes:
 
     def image(self, image_id):
         """The scene as (224, 224, 3) uint8 RGB."""
-        background, drawing = self._layers(image_id)
+        background, drawing = _layers(self.scenes[image_id])
         return np.where(drawing[..., 3:] >= 128, drawing[..., :3], background)
 
     def mask(self, image_id):
         """The exact mask of the drawing as (224, 224) bool."""
-        return self._layers(image_id)[1][..., 3] >= 128
+        return _layers(self.scenes[image_id])[1][..., 3] >= 128
 
     def background(self, image_id):
         """The scene's photograph without the drawing, (224, 224, 3) uint8: the clean plate."""
-        return self._layers(image_id)[0]
-
-    def _layers(self, image_id):
-        scene = self.scenes[image_id]
-        rng = np.random.default_rng(scene.seed)
-        photograph = photograph_image(scene.photograph)
-        tile = tiles(*photograph.shape[:2], *_grid(scene.photograph))[scene.tile]
-        background = square_crop(photograph, tile, rng.uniform(0.7, 1), rng, SIZE_PX)
-        return background, _place_drawing(_drawing(scene.label_name), rng)
+        return _layers(self.scenes[image_id])[0].copy()
 
 
 def ideal_background_accuracy(n_classes, background_correlation):
@@ -111,6 +103,15 @@ def ideal_background_accuracy(n_classes, background_correlation):
             f"{n_classes} classes share {len(BACKGROUNDS)} photographs; the formula needs one each"
         )
     return background_correlation + (1 - background_correlation) / n_classes
+
+
+@lru_cache(maxsize=4)  # image, mask and background of one scene are usually asked for together
+def _layers(scene):
+    rng = np.random.default_rng(scene.seed)
+    photograph = photograph_image(scene.photograph)
+    tile = tiles(*photograph.shape[:2], *_grid(scene.photograph))[scene.tile]
+    background = square_crop(photograph, tile, rng.uniform(0.7, 1), rng, SIZE_PX)
+    return background, _place_drawing(_drawing(scene.label_name), rng)
 
 
 def _draw_scene(label_name, k, background_correlation, key):
