@@ -32,7 +32,7 @@ def study(manifest, tmp_path):
 
 
 class Study:
-    """Shards of ten flat images: image k has brightness 10 k and a mask of its k + 1 left columns."""
+    """Shards of ten flat images: image k of brightness 10 k, its k + 1 left columns masked."""
 
     def __init__(self, manifest, folder):
         self.manifest, self.folder = manifest, folder
