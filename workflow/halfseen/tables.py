@@ -80,9 +80,9 @@ PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>{title}</title>
 <style>
-body {{ font: 15px/1.5 system-ui, sans-serif; color: #222; margin: 2rem; }}
+body {{ font: 14px/1.5 system-ui, sans-serif; color: #222; margin: 1.5rem; }}
 table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; }}
-th, td {{ padding: .35rem .9rem; text-align: left; white-space: nowrap; }}
+th, td {{ padding: .3rem .6rem; text-align: left; white-space: nowrap; }}
 thead th {{ border-bottom: 1.5px solid #222; border-top: 1.5px solid #222; }}
 tbody tr:last-child td {{ border-bottom: 1.5px solid #222; }}
 div {{ overflow-x: auto; }}

@@ -56,6 +56,13 @@ def model_weights(wildcards):
     return weight_files(config["models"][wildcards.model].get("weights"))
 
 
+def figure_labels(wildcards):
+    """How the report lists a figure of similarities."""
+    shows = LABELS["measures"][figure_measure(wildcards)]
+    number = wildcards.figure.removeprefix("figure").split("_")[0]
+    return {"result": f"Figure {number}", "shows": shows}
+
+
 def figure_measure(wildcards):
     """The first of the study's measures that is of the kind that a figure shows."""
     kind = FIGURE_KINDS[wildcards.figure]

@@ -152,7 +152,7 @@ rule plot_similarity:
             f"{RESULTS}/figures/{{figure}}.png",
             caption="../report/figures2_3_similarity.rst",
             category="Results",
-            labels={"result": "{figure}", "shows": "similarity of the variants"},
+            labels=figure_labels,
         ),
     log:
         f"results/logs/plot_similarity/{STUDY}/{{figure}}.log",

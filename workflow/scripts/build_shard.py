@@ -5,12 +5,13 @@ from halfseen.logs import log_to
 log_to(snakemake.log[0])
 
 from halfseen.datasets.kinds import open_dataset
-from halfseen.devices import best_device, use_threads
+from halfseen.devices import best_device, keep_freed_memory, use_threads
 from halfseen.manifest import read_manifest
 from halfseen.segmenters import load_segmenter
 from halfseen.shards import segment_images, shard_rows, write_shard
 from halfseen.weights import read_record
 
+keep_freed_memory()
 use_threads(snakemake.threads)
 row = snakemake.params.segmenter
 weights, record = snakemake.input.weights

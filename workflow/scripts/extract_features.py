@@ -6,12 +6,13 @@ log_to(snakemake.log[0])
 
 from functools import partial
 
-from halfseen.devices import best_device, use_threads
+from halfseen.devices import best_device, keep_freed_memory, use_threads
 from halfseen.encoders import load_encoder
 from halfseen.extraction import feature_inputs, update_features
 from halfseen.manifest import read_manifest
 from halfseen.weights import read_record
 
+keep_freed_memory()
 use_threads(snakemake.threads)
 model = dict(snakemake.params.model)
 batch_size = model.pop("batch_size")

@@ -1,0 +1,41 @@
+import platform
+import subprocess
+import sys
+
+import pytest
+
+COUNT_PAGE_FAULTS = """
+import resource, sys
+sys.path.insert(0, {path!r})
+from halfseen.devices import keep_freed_memory
+assert {prepare}
+
+def make_and_free():
+    return [b"x" * 2**20 for _ in range(100)] and None
+
+make_and_free()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(10):
+    make_and_free()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+def page_faults(root, prepare):
+    """Page faults of making and freeing a hundred blocks of 1 MiB, ten times."""
+    code = COUNT_PAGE_FAULTS.format(path=str(root / "workflow"), prepare=prepare)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return int(done.stdout)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has mallopt")
+def test_freed_memory_is_used_again_without_asking_the_kernel(root):
+    kept, returned = page_faults(root, "keep_freed_memory()"), page_faults(root, "True")
+    assert kept < returned / 10
+
+
+def test_without_glibc_nothing_is_done_and_that_is_said(monkeypatch):
+    from halfseen.devices import keep_freed_memory
+
+    monkeypatch.setattr(platform, "libc_ver", lambda: ("", ""))
+    assert keep_freed_memory() is False
