@@ -1,8 +1,12 @@
+import ast
 import re
+import sys
 import tomllib
 
 import pytest
 import yaml
+
+from halfseen.digests import _imported_modules, _module_file
 
 
 @pytest.fixture(scope="module")
@@ -48,3 +52,47 @@ def test_every_rule_names_an_environment_that_exists(root):
     rules = "".join(path.read_text() for path in (root / "workflow/rules").glob("*.smk"))
     named = set(re.findall(r'"\.\./\.\./envs/(\w+\.yaml)"', rules))
     assert named == {path.name for path in environments(root)}
+
+
+DISTRIBUTIONS = {
+    "PIL": "pillow", "resvg_py": "resvg-py", "segment_anything": "segment-anything",
+    "sklearn": "scikit-learn", "umap": "umap-learn", "yaml": "pyyaml",
+}  # fmt: skip
+# Imported inside functions that these scripts do not call: fetching and drawing do without torch.
+NOT_CALLED = {"fetch_weights.py": {"torch", "safetensors"}, "plot_variants.py": {"torch"}}
+
+
+def third_party_imports(script, package):
+    """The packages that a script needs: what it and its modules import, transitively."""
+    files, waiting = {script}, _imported_modules(script, package)
+    while waiting:
+        file = _module_file(waiting.pop(), package)
+        if file not in files:
+            files.add(file)
+            waiting += _imported_modules(file, package)
+    names = set()
+    for file in files:
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Import):
+                names |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                names.add(node.module.split(".")[0])
+    return {
+        DISTRIBUTIONS.get(name, name) for name in names - sys.stdlib_module_names - {"halfseen"}
+    }
+
+
+def test_a_rule_s_environment_has_what_its_script_imports(root):
+    package = root / "workflow/halfseen"
+    rules = "".join(path.read_text() for path in (root / "workflow/rules").glob("*.smk"))
+    wired = re.findall(r'envs/(\w+)\.yaml"(?:(?!\nrule ).)*?scripts/(\w+\.py)"', rules, re.DOTALL)
+    assert len(wired) == len(list((root / "workflow/scripts").glob("*.py")))
+    lacking = {}
+    for environment, script in wired:
+        pip = yaml.safe_load((root / f"envs/{environment}.yaml").read_text())["dependencies"][-1]
+        pinned = {pin.split("==")[0] for pin in pip["pip"]}
+        missing = third_party_imports(root / "workflow/scripts" / script, package) - pinned
+        missing -= NOT_CALLED.get(script, set())
+        if missing:
+            lacking[script, environment] = missing
+    assert lacking == {}
