@@ -14,6 +14,22 @@ def root():
 
 
 @pytest.fixture(scope="session")
+def write_blank_shard():
+    """A function that writes a shard of images, masks and ids whose provenance says nothing."""
+    from halfseen.shards import PROVENANCE, write_shard
+
+    def write(path, images, masks, image_ids):
+        blank = {
+            name: [0 if isinstance(dtype, str) else ""] * len(image_ids)
+            for name, dtype in PROVENANCE.items()
+        }
+        write_shard(path, blank | {"images": images, "masks": masks, "image_ids": image_ids}, {})
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
 def mobile_sam(root):
     """MobileSAM's real checkpoint, as `make weights` leaves it."""
     path = root / "results/weights/mobile_sam.ckpt"

@@ -6,7 +6,7 @@ import tomllib
 import pytest
 import yaml
 
-from halfseen.digests import _imported_modules, _module_file
+from halfseen.digests import imported_files
 
 
 @pytest.fixture(scope="module")
@@ -62,16 +62,10 @@ DISTRIBUTIONS = {
 NOT_CALLED = {"fetch_weights.py": {"torch", "safetensors"}, "plot_variants.py": {"torch"}}
 
 
-def third_party_imports(script, package):
+def third_party_imports(script):
     """The packages that a script needs: what it and its modules import, transitively."""
-    files, waiting = {script}, _imported_modules(script, package)
-    while waiting:
-        file = _module_file(waiting.pop(), package)
-        if file not in files:
-            files.add(file)
-            waiting += _imported_modules(file, package)
     names = set()
-    for file in files:
+    for file in [script, *imported_files(script).values()]:
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.Import):
                 names |= {alias.name.split(".")[0] for alias in node.names}
@@ -83,7 +77,6 @@ def third_party_imports(script, package):
 
 
 def test_a_rule_s_environment_has_what_its_script_imports(root):
-    package = root / "workflow/halfseen"
     rules = "".join(path.read_text() for path in (root / "workflow/rules").glob("*.smk"))
     wired = re.findall(r'envs/(\w+)\.yaml"(?:(?!\nrule ).)*?scripts/(\w+\.py)"', rules, re.DOTALL)
     assert len(wired) == len(list((root / "workflow/scripts").glob("*.py")))
@@ -91,7 +84,7 @@ def test_a_rule_s_environment_has_what_its_script_imports(root):
     for environment, script in wired:
         pip = yaml.safe_load((root / f"envs/{environment}.yaml").read_text())["dependencies"][-1]
         pinned = {pin.split("==")[0] for pin in pip["pip"]}
-        missing = third_party_imports(root / "workflow/scripts" / script, package) - pinned
+        missing = third_party_imports(root / "workflow/scripts" / script) - pinned
         missing -= NOT_CALLED.get(script, set())
         if missing:
             lacking[script, environment] = missing

@@ -3,7 +3,6 @@ import pandas as pd
 import pytest
 
 from halfseen.examples import HIDDEN_GREY, example_variants
-from halfseen.shards import PROVENANCE, write_shard
 
 VARIANTS = {
     "original": {"keep": "everything", "radius": None},
@@ -12,16 +11,11 @@ VARIANTS = {
 
 
 @pytest.fixture
-def shard(tmp_path):
+def shard(tmp_path, write_blank_shard):
     masks = np.zeros((6, 224, 224), bool)
     masks[:, :10] = True
-    provenance = {
-        name: ["" if not isinstance(dtype, str) else 0] * 6 for name, dtype in PROVENANCE.items()
-    }
     images = [np.full((224, 224, 3), 20 * k, np.uint8) for k in range(6)]
-    content = {"images": images, "masks": masks, "image_ids": [f"i{k}" for k in range(6)]}
-    write_shard(tmp_path / "0.h5", content | provenance, {})
-    return tmp_path / "0.h5"
+    return write_blank_shard(tmp_path / "0.h5", images, masks, [f"i{k}" for k in range(6)])
 
 
 def test_examples_are_of_different_classes_and_show_what_each_variant_keeps(shard):

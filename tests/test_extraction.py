@@ -8,7 +8,6 @@ from halfseen.encoders import Encoder
 from halfseen.extraction import feature_inputs, update_features, variant_key
 from halfseen.features import read_features
 from halfseen.manifest import build_manifest
-from halfseen.shards import PROVENANCE, write_shard
 
 VARIANTS = {
     "original": {"keep": "everything", "radius": None, "fill": 0},
@@ -27,15 +26,15 @@ def manifest():
 
 
 @pytest.fixture
-def study(manifest, tmp_path):
-    return Study(manifest, tmp_path)
+def study(manifest, tmp_path, write_blank_shard):
+    return Study(manifest, tmp_path, write_blank_shard)
 
 
 class Study:
     """Shards of ten flat images: image k of brightness 10 k, its k + 1 left columns masked."""
 
-    def __init__(self, manifest, folder):
-        self.manifest, self.folder = manifest, folder
+    def __init__(self, manifest, folder, write_blank_shard):
+        self.manifest, self.folder, self.write_blank_shard = manifest, folder, write_blank_shard
         self.path = folder / "features.h5"
         self.encoded = []
         self.value = lambda pixels: pixels
@@ -48,14 +47,9 @@ class Study:
             masks = np.zeros((len(rows), 224, 224), bool)
             for mask, k in zip(masks, rows, strict=True):
                 mask[:, : k + 1 + extra_column] = True
-            provenance = {
-                name: ["" if not isinstance(dtype, str) else 0] * len(rows)
-                for name, dtype in PROVENANCE.items()
-            }
             images = [np.full((224, 224, 3), 10 * k, np.uint8) for k in rows]
-            shard = {"images": images, "masks": masks, "image_ids": [f"i{k}" for k in rows]}
-            paths.append(self.folder / f"{count}_{extra_column}_{number}.h5")
-            write_shard(paths[-1], shard | provenance, {})
+            path = self.folder / f"{count}_{extra_column}_{number}.h5"
+            paths.append(self.write_blank_shard(path, images, masks, [f"i{k}" for k in rows]))
         return paths
 
     def load(self):

@@ -18,14 +18,19 @@ def code_digest(script, package=PACKAGE):
     imported. Snakemake compares it as a parameter, since editing an imported module reruns nothing
     by itself. Raises ValueError for a relative import, which it could not follow.
     """
-    sources = {"script": _normalised(Path(script))}
-    waiting = list(_imported_modules(Path(script), package))
+    files = {"script": Path(script)} | imported_files(script, package)
+    return content_digest({name: normalised_source(file) for name, file in files.items()})
+
+
+def imported_files(script, package=PACKAGE):
+    """The file of every module of `package` that a script imports, transitively, by its name."""
+    files, waiting = {}, list(_imported_modules(Path(script), package))
     while waiting:
         module = waiting.pop()
-        if module not in sources:
-            sources[module] = _normalised(_module_file(module, package))
-            waiting += _imported_modules(_module_file(module, package), package)
-    return content_digest(sources)
+        if module not in files:
+            files[module] = _module_file(module, package)
+            waiting += _imported_modules(files[module], package)
+    return files
 
 
 def content_digest(value):
@@ -35,7 +40,8 @@ def content_digest(value):
 
 
 @functools.cache
-def _normalised(path):
+def normalised_source(path):
+    """The code of a file without comments, docstrings and formatting."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for node in ast.walk(tree):
         if isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:

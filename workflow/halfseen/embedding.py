@@ -17,14 +17,14 @@ def embed_jointly(features, n_neighbors, min_dist, metric, seed):
 
     Equal for equal `seed` on one machine; other machines may differ. McInnes et al. 2018.
     """
-    from umap import UMAP
-
     n_variants, n, d = features.shape
     rows = np.asarray(features, dtype=np.float32).reshape(-1, d)
     if n_neighbors >= len(rows):
         raise ValueError(
             f"UMAP with n_neighbors {n_neighbors} needs more than the {len(rows)} rows at hand"
         )
+    from umap import UMAP  # takes seconds
+
     umap = UMAP(
         n_neighbors=n_neighbors, min_dist=min_dist, metric=metric, random_state=seed, n_jobs=1
     )

@@ -16,6 +16,7 @@ def read_features(path, variant, manifest):
         ids, labels = file[variant]["image_ids"].asstr()[:], file[variant]["labels"][:]
         if not np.array_equal(ids, manifest.image_id) or not np.array_equal(labels, manifest.label):
             raise ValueError(
-                f"{path}, variant {variant!r}, does not hold the manifest's images; redo it"
+                f"{path}, variant {variant!r}, does not hold the manifest's images; "
+                "extract it again"
             )
         return file[variant]["features"][:]

@@ -38,7 +38,7 @@ def crop_box(box, height, width, size_px=SIZE_PX):
 
 def _plan(width, height, size_px):
     scale = size_px / min(width, height)
-    new_width, new_height = max(size_px, round(width * scale)), max(size_px, round(height * scale))
+    new_width, new_height = round(width * scale), round(height * scale)
     return new_width, new_height, (new_width - size_px) // 2, (new_height - size_px) // 2
 
 

@@ -14,6 +14,7 @@ class _Progress:
         self.done, self.started, self.logged = 0, time.monotonic(), time.monotonic()
 
     def update(self, n):
+        """Count `n` more as done; print a line if the last one is old."""
         self.done += n
         if self.bar is not None:
             self.bar.update(n)
@@ -21,6 +22,7 @@ class _Progress:
             self.log()
 
     def log(self):
+        """Print how far it is, at which rate, and the time that is left."""
         self.logged = time.monotonic()
         elapsed = max(self.logged - self.started, 1e-9)
         rate = self.done / elapsed

@@ -64,7 +64,8 @@ class Segmenter:
             return (points, torch.as_tensor([prompt["labels"]], device=self.sam.device)), None
         # Without a prompt SAM would silently return some mask.
         raise ValueError(
-            f"a prompt holds a box, or points and labels; this one {sorted(prompt) or 'nothing'}"
+            "a prompt holds a box, or points and labels; "
+            f"this one has {sorted(prompt) or 'nothing'}"
         )
 
 

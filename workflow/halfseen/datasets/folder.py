@@ -1,5 +1,6 @@
 """Any directory of `class/image.jpg`, with optional `masks/class/image.png`."""
 
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +51,8 @@ class Folder:
         if not path.is_file():
             return None
         mask = _read(path, "L") > 0
-        shape = self.image(image_id).shape[:2]
+        with _opened(self.root / image_id) as image:
+            shape = image.size[::-1]
         if mask.shape != shape:
             raise ValueError(f"{path} is of shape {mask.shape} but its image of {shape}")
         return mask
@@ -69,9 +71,15 @@ class Folder:
 
 
 def _read(path, mode):
+    with _opened(path) as image:
+        return np.asarray(image.convert(mode))
+
+
+@contextmanager
+def _opened(path):
     try:
         with Image.open(path) as image:
-            return np.asarray(image.convert(mode))
+            yield image
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise ValueError(
             f"{path} cannot be decoded as an image ({error}); mend or remove it"
