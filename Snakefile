@@ -5,6 +5,8 @@ module of workflow/halfseen that the script calls. What is made:
 
     results/manifests/{dataset}.csv           images, classes, groups and folds
     results/weights/{weights}.ckpt            verified weight files
+    results/archives/{archive}.archive        verified archives of data sets
+    results/datasets/{dataset}/               what their archives hold
     results/shards/{dataset}/{shard}.h5       224 x 224 images with their masks
     results/features/{dataset}/{model}.h5     representations, a group per variant
     results/{masks,probes,similarity,neighbors,umap}/...    tables, one observation a row
@@ -24,6 +26,7 @@ sys.path.insert(0, str(ROOT / "workflow"))
 
 from halfseen.config import check_config, take_labels
 from halfseen.digests import code_digest
+from halfseen.fetching import missing_files
 
 
 configfile: "config.yaml"
@@ -47,11 +50,12 @@ wildcard_constraints:
     dataset="|".join(config["datasets"]),
     model="|".join(config["models"]),
     weights="|".join(config["weights"]),
+    archive="|".join(config["archives"]),
     shard=r"\d+",
 
 
 include: "workflow/rules/common.smk"
-include: "workflow/rules/weights.smk"
+include: "workflow/rules/files.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/features.smk"
 include: "workflow/rules/analyses.smk"
@@ -66,6 +70,16 @@ rule all:
     default_target: True
     input:
         rules.make_report.output,
+
+
+# Hours before the job that would miss it.
+onstart:
+    missing = missing_files(files_of_run(), config["local_folder"], config["offline"])
+    if missing:
+        raise WorkflowError(
+            f"{len(missing)} file(s) of this run may not be asked for over the network:\n"
+            + "\n".join(missing)
+        )
 
 
 onsuccess:

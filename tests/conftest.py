@@ -2,6 +2,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from loopback import Site, served
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "workflow"))
@@ -36,3 +37,12 @@ def mobile_sam(root):
     if not path.is_file():
         pytest.skip("MobileSAM's checkpoint is not there; `make weights` fetches it")
     return path
+
+
+@pytest.fixture
+def site(monkeypatch):
+    """A server on the loopback address, reached without a proxy; `site.add` gives it files."""
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.setenv(name, "127.0.0.1")
+    with served(Site()) as site:
+        yield site

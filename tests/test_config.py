@@ -54,12 +54,16 @@ MINIMAL = {
             "sources": [{"package": "d", "version": "1", "member": "d.pt"}],
         },
     },
+    "archives": {
+        "tar": {"file": "a.tar", "licence": "MIT", "sources": [{"url": "https://x.org/a.tar"}]}
+    },
 }
 # What the schema adds to it.
 DEFAULTS = {
     "seed": 20230602,
     "folds": 5,
-    "weights_folder": None,
+    "local_folder": None,
+    "offline": False,
     "probe": {"inverse_regularization": 1.0, "max_iterations": 5000},
     "neighbors": {"k": 10, "metric": "cosine"},
     "umap": {
@@ -86,8 +90,9 @@ DEFAULTS = {
     "variants.whole": {"radius": None, "fill": 0},
     "variants.center": {"fill": 0},
     "measures.cka": {"components": None},
-    "weights.sam_file": {"size_bytes": None, "sha256": None},
-    "weights.dino_file": {"size_bytes": None, "sha256": None},
+    "weights.sam_file": {"size_bytes": None, "sha256": None, "gated": None},
+    "weights.dino_file": {"size_bytes": None, "sha256": None, "gated": None},
+    "archives.tar": {"size_bytes": None, "md5": None, "sha256": None, "into": ".", "nested": []},
 }
 
 
@@ -362,7 +367,7 @@ def test_a_table_that_is_none_is_told_and_so_is_every_row_that_it_lacks(minimal,
 
 
 def test_an_empty_config_lacks_every_table(problems):
-    tables = [key for key in MINIMAL if key != "study"]
+    tables = [key for key in MINIMAL if key not in ("study", "archives")]
     assert problems({}) == [f"config.yaml: lacks the key {listed('study', *tables)}"]
 
 
@@ -387,10 +392,10 @@ def test_defaults_are_filled_in_within_lists(tmp_path):
 
 
 def test_what_is_set_is_left_as_it_is(minimal, schema_path):
-    minimal |= {"seed": 7, "probe": {"max_iterations": 9}, "weights_folder": "/data"}
+    minimal |= {"seed": 7, "probe": {"max_iterations": 9}, "local_folder": "/data"}
     minimal["models"]["dino"] |= {"drop": ["head."], "match": "order"}
     check_config(minimal, schema_path)
-    assert (minimal["seed"], minimal["weights_folder"]) == (7, "/data")
+    assert (minimal["seed"], minimal["local_folder"]) == (7, "/data")
     assert minimal["probe"] == {"inverse_regularization": 1.0, "max_iterations": 9}
     assert minimal["models"]["dino"]["drop"] == ["head."]
     assert minimal["models"]["dino"]["match"] == "order"

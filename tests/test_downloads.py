@@ -1,85 +1,20 @@
-import threading
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-
 import pytest
+from loopback import Site, served
 
-from halfseen.downloads import DownloadError, WrongSizeError, download
+from halfseen.downloads import DownloadError, WrongSizeError, discard_part, download, is_begun
 
 CONTENT = bytes(range(256)) * 2000  # 512,000 bytes: several chunks
 CUT = 300_000
 
 
-class Remote:
-    """One file on a loopback server, its faults, and the Range header of every request."""
-
-    def __init__(self):
-        self.content, self.etag = CONTENT, '"v1"'
-        self.ranges, self.sent = [], 0
-        self.cuts = []  # bytes after which to drop the connection, one for each coming answer
-        self.statuses = []  # answers to give before any file
-        self.knows_ranges = self.tells_length = self.minds_if_range = True
-        self.content_range = None  # said instead of the true one
-
-    def answer(self, handler):
-        asked = handler.headers.get("Range")
-        self.ranges.append(asked)
-        if self.statuses:
-            handler.send_error(self.statuses.pop(0))
-            return
-        changed = self.minds_if_range and handler.headers.get("If-Range") != self.etag
-        start = int(asked[6:-1]) if asked and self.knows_ranges and not changed else 0
-        self.send(handler, start, whole=not start)
-
-    def send(self, handler, start, whole):
-        size = len(self.content)
-        handler.send_response(200 if whole else 416 if start >= size else 206)
-        if not whole:
-            true_range = f"bytes {start}-{size - 1}/{size}"
-            handler.send_header("Content-Range", self.content_range or true_range)
-        if self.etag:
-            handler.send_header("ETag", self.etag)
-        body = self.content[start:]
-        if self.tells_length:
-            handler.send_header("Content-Length", len(body))
-        handler.end_headers()
-        body = body[: self.cuts.pop(0)] if self.cuts else body
-        handler.wfile.write(body)
-        self.sent += len(body)
-
-
-@contextmanager
-def served(answer):
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):
-            answer(self)
-
-        def log_message(self, *_):
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/file.bin"
-        server.shutdown()
-        thread.join()
-
-
-@pytest.fixture(autouse=True)
-def loopback_without_proxy(monkeypatch):
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
+@pytest.fixture
+def url(site):
+    return site.add("file.bin", CONTENT)
 
 
 @pytest.fixture
-def remote():
-    return Remote()
-
-
-@pytest.fixture
-def url(remote):
-    with served(remote.answer) as url:
-        yield url
+def remote(site, url):
+    return site["file.bin"]
 
 
 def left_halfway(remote, url, path):
@@ -223,9 +158,10 @@ def test_a_refusal_is_final_and_names_the_address_and_the_status(remote, url, pa
     assert list(path.parent.iterdir()) == []
 
 
-def test_an_unreachable_host_is_named(path):
-    with served(print) as url:
-        pass
+def test_an_unreachable_host_is_named(path, monkeypatch):
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with served(Site()) as gone:
+        url = gone.address
     with pytest.raises(DownloadError, match=f"{url} could not be downloaded.*check the network"):
         download(url, path, retries=1, backoff_s=0)
 
@@ -252,3 +188,23 @@ def test_an_unannounced_length_is_held_to_the_expected_one(remote, url, path):
     remote.cuts = [CUT]
     download(url, path, size_bytes=len(CONTENT), backoff_s=0)
     assert path.read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[1]", "\xff"])
+def test_bytes_of_which_nothing_is_known_are_fetched_again(remote, url, path, damage):
+    left_halfway(remote, url, path)
+    path.with_name("file.bin.part.json").write_text(damage, encoding="latin-1")
+    assert not is_begun(url, path)
+    download(url, path)
+    assert path.read_bytes() == CONTENT
+    assert remote.ranges == [None]
+
+
+def test_a_download_is_begun_for_its_own_address_until_its_part_is_discarded(remote, url, path):
+    assert not is_begun(url, path)
+    left_halfway(remote, url, path)
+    assert is_begun(url, path)
+    assert not is_begun(f"{url}?mirror", path)
+    discard_part(path)
+    assert not is_begun(url, path)
+    assert list(path.parent.iterdir()) == []

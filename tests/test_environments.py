@@ -59,7 +59,12 @@ DISTRIBUTIONS = {
     "sklearn": "scikit-learn", "umap": "umap-learn", "yaml": "pyyaml",
 }  # fmt: skip
 # Imported inside functions that these scripts do not call: fetching and drawing do without torch.
-NOT_CALLED = {"fetch_weights.py": {"torch", "safetensors"}, "plot_variants.py": {"torch"}}
+NOT_CALLED = {
+    "fetch_weights.py": {"torch", "safetensors"},
+    "fetch_archive.py": {"torch", "safetensors"},
+    "fetch_dataset.py": {"torch", "safetensors"},
+    "plot_variants.py": {"torch"},
+}
 
 
 def third_party_imports(script):

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import halfseen.files
-from halfseen.files import atomic_path, write_table, write_text
+from halfseen.files import atomic_folder, atomic_path, write_table, write_text
 
 
 @pytest.fixture
@@ -27,6 +27,32 @@ def test_a_file_appears_under_its_name_only_when_the_writer_is_done(path):
 def test_missing_folders_are_made(tmp_path):
     write_text(tmp_path / "a" / "b" / "c.txt", "Größe")
     assert (tmp_path / "a" / "b" / "c.txt").read_bytes() == "Größe".encode()
+
+
+def test_a_folder_appears_under_its_name_only_when_it_is_filled(tmp_path):
+    folder = tmp_path / "new" / "set"
+    with atomic_folder(folder) as temporary:
+        (temporary / "a").touch()
+        assert not folder.exists()
+        assert temporary.parent == folder.parent
+    assert [path.name for path in folder.iterdir()] == ["a"]
+    assert list(folder.parent.iterdir()) == [folder]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_a_failure_leaves_the_old_folder_and_success_replaces_it(tmp_path, error):
+    def fill(name, error=None):
+        with atomic_folder(tmp_path / "set") as temporary:
+            (temporary / name).touch()
+            if error:
+                raise error
+
+    fill("old")
+    with pytest.raises(error):
+        fill("new", error)
+    assert [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")] == ["set", "set/old"]
+    fill("new")
+    assert [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")] == ["set", "set/new"]
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])

@@ -2,16 +2,12 @@
 
 import re
 import shutil
-import subprocess
-import sys
 from collections import Counter
-from dataclasses import dataclass
-from pathlib import Path
 
 import h5py
 import pandas as pd
 import pytest
-import yaml
+from workflow_copy import Study, copy_workflow
 
 EVERY_JOB_OF_A_MODEL = Counter(
     extract_features=1, fit_probes=1, measure_similarity=1, count_neighbors=1
@@ -24,61 +20,13 @@ RESULTS_OF_A_STUDY = Counter(
 AGGREGATES = RESULTS_OF_A_STUDY - Counter(plot_variants=1)
 
 
-@dataclass
-class Study:
-    """A folder with a config.yaml and results, and the copy of the workflow that makes them."""
-
-    workflow: Path
-    folder: Path
-
-    def run(self, *arguments, expect_success=True):
-        """Run Snakemake on two cores; what it printed."""
-        command = [sys.executable, "-m", "snakemake", "--snakefile", self.workflow / "Snakefile"]
-        command += ["--directory", self.folder, "--cores", "2", *arguments]
-        done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
-        output = done.stdout + done.stderr
-        assert (done.returncode == 0) == expect_success, output
-        return output
-
-    def jobs(self, *arguments):
-        """How many jobs of each rule a run starts."""
-        return started_jobs(self.run(*arguments))
-
-    def edit_config(self, change):
-        """Apply `change` to the configuration."""
-        path = self.folder / "config.yaml"
-        config = yaml.safe_load(path.read_text())
-        change(config)
-        path.write_text(yaml.safe_dump(config, sort_keys=False))
-
-    def append(self, file, text):
-        """Append `text` to a file of the workflow."""
-        path = self.workflow / "workflow" / file
-        path.write_text(path.read_text() + text)
-
-    def bytes_of(self, pattern):
-        """The bytes of every result that matches `pattern`, by path."""
-        found = sorted((self.folder / "results").glob(pattern))
-        assert found, f"nothing matches {pattern}"
-        return {path: path.read_bytes() for path in found}
-
-
-def started_jobs(output):
-    return Counter(re.findall(r"^(?:local)?rule (\w+):$", output, flags=re.MULTILINE))
-
-
 @pytest.fixture(scope="module")
 def study(tmp_path_factory, root, mobile_sam):
     folder = tmp_path_factory.mktemp("study")
-    workflow = tmp_path_factory.mktemp("workflow")
-    shutil.copytree(root / "workflow", workflow / "workflow")
-    shutil.copy(root / "Snakefile", workflow)
-    shutil.copytree(root / "envs", workflow / "envs")
-    (workflow / "profiles").symlink_to("workflow/profiles")
     shutil.copy(root / "tests/study/config.yaml", folder)
     (folder / "weights").mkdir()
     (folder / "weights/mobile_sam.pt").symlink_to(mobile_sam)
-    study = Study(workflow, folder)
+    study = Study(copy_workflow(root, tmp_path_factory.mktemp("workflow")), folder)
     study.first_output = study.run()
     return study
 

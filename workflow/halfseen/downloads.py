@@ -45,8 +45,7 @@ def download(url, path, size_bytes=None, retries=2, backoff_s=1.0):
     a row brought nothing new. Then, and at once for any other refusal, raises DownloadError; for a
     file of another length WrongSizeError.
     """
-    path = Path(path)
-    part = path.with_name(f"{path.name}.part")
+    path, part = Path(path), _part(path)
     failures, furthest = 0, _length(part)
     while True:
         try:
@@ -70,6 +69,17 @@ def download(url, path, size_bytes=None, retries=2, backoff_s=1.0):
         os.replace(part, temporary)
     _note(part).unlink()
     return path
+
+
+def is_begun(url, path):
+    """Whether an earlier run left bytes from `url` that a download to `path` would continue."""
+    return _length(_part(path)) > 0 and _read_note(_part(path)).get("url") == url
+
+
+def discard_part(path):
+    """Remove what an unfinished download to `path` has left."""
+    _part(path).unlink(missing_ok=True)
+    _note(_part(path)).unlink(missing_ok=True)
 
 
 def _receive_rest(url, part, size_bytes):
@@ -146,9 +156,18 @@ def _length(path):
     return path.stat().st_size if path.exists() else 0
 
 
+def _part(path):
+    return Path(path).with_name(f"{Path(path).name}.part")
+
+
 def _note(part):
     return part.with_name(f"{part.name}.json")
 
 
 def _read_note(part):
-    return json.loads(_note(part).read_text()) if _note(part).exists() else {}
+    """What is known of the bytes in `part`; nothing if the note is missing or damaged."""
+    try:
+        note = json.loads(_note(part).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+    return note if isinstance(note, dict) else {}

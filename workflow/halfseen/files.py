@@ -1,6 +1,7 @@
 """Files that are either complete or absent."""
 
 import os
+import shutil
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +28,27 @@ def atomic_path(path):
         os.replace(name, path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def atomic_folder(path):
+    """An empty folder beside `path` that becomes `path` on a clean exit, instead of what was there.
+
+    It is removed on an error, and what a killed job has left of it when the next one starts, so
+    only one job at a time may make the same `path`.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.unfinished")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    try:
+        yield temporary
+        os.sync()
+        shutil.rmtree(path, ignore_errors=True)
+        os.replace(temporary, path)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
         raise
 
 

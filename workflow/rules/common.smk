@@ -21,6 +21,53 @@ def weight_files(name):
     return [path.format(weights=name) for path in rules.fetch_weights.output] if name else []
 
 
+def weights_of_study():
+    """The names of the weights that the study's models and its data sets' segmenters use."""
+    selected = config["studies"][STUDY]
+    segmenters = {config["datasets"][name]["segmenter"] for name in selected["datasets"]}
+    rows = [config["models"][name] for name in selected["models"]]
+    rows += [config["segmenters"][name] for name in sorted(segmenters)]
+    return list(dict.fromkeys(row["weights"] for row in rows if row.get("weights")))
+
+
+def archive_row(wildcards):
+    """The part of an archive's row that says what it is, without how it is unpacked."""
+    row = config["archives"][wildcards.archive]
+    return {key: row[key] for key in row if key not in ("into", "nested")}
+
+
+def archives_of(wildcards):
+    """The archives of a data set."""
+    names = config["datasets"][wildcards.dataset].get("archives")
+    if not names:
+        raise WorkflowError(
+            f"the row of data set {wildcards.dataset!r} names no archives to unpack"
+        )
+    return collect(rules.fetch_archive.output.archive, archive=names)
+
+
+def archive_records_of(wildcards):
+    """The records of the archives of a data set, in their order."""
+    names = config["datasets"][wildcards.dataset]["archives"]
+    return collect(rules.fetch_archive.output.record, archive=names)
+
+
+def unpackings_of(wildcards):
+    """How each archive of a data set is unpacked, and its hashes, so that another one is."""
+    names = config["datasets"][wildcards.dataset]["archives"]
+    keys = ("into", "nested", "sha256", "md5")
+    return [{key: config["archives"][name][key] for key in keys} for name in names]
+
+
+def files_of_run():
+    """(path, row) of each weight file and archive that the jobs of this run are to fetch."""
+    for job in workflow.dag.needrun_jobs():
+        if job.rule.name == "fetch_weights":
+            yield job.output.weights, config["weights"][job.wildcards.weights]
+        elif job.rule.name == "fetch_archive":
+            yield job.output.archive, config["archives"][job.wildcards.archive]
+
+
 def source_row(wildcards):
     """The part of a data set's row that says what its images are, without what is done with them."""
     row = config["datasets"][wildcards.dataset]

@@ -6,13 +6,14 @@ log_to(snakemake.log[0])
 
 from pathlib import Path
 
-from halfseen.weights import fetch_weights
+from halfseen.fetching import fetch_file
 
-fetch_weights(
+fetch_file(
     path=snakemake.output.weights,
     record_path=snakemake.output.record,
     lock_path=Path(snakemake.scriptdir).parent / "resources/weights.lock.yaml",
     name=snakemake.wildcards.weights,
     local_folder=snakemake.params.folder,
+    offline=snakemake.params.offline,
     **snakemake.params.row,
 )

@@ -1,0 +1,147 @@
+"""Archives, data sets and weights through Snakemake itself, from a server on the loopback address."""
+
+import hashlib
+import io
+import re
+import tarfile
+from collections import Counter
+
+import pytest
+import yaml
+from workflow_copy import Study, copy_workflow, started_jobs
+
+WEIGHTS = b"not a network, but fetched like one" * 100
+TARGETS = ["results/datasets/tiny", "results/weights/tiny.ckpt"]
+
+
+def archive_of(picture):
+    written = io.BytesIO()
+    with tarfile.open(fileobj=written, mode="w:gz") as archive:
+        info = tarfile.TarInfo("set/a/1.png")
+        info.size = len(picture)
+        archive.addfile(info, io.BytesIO(picture))
+    return written.getvalue()
+
+
+ARCHIVE = archive_of(b"a picture" * 9)
+
+
+def hashes(content):
+    return {"sha256": hashlib.sha256(content).hexdigest(), "size_bytes": len(content)}
+
+
+@pytest.fixture(scope="module")
+def workflow(root, tmp_path_factory):
+    """A copy of the workflow, in which the kind `folder` may name archives too."""
+    workflow = copy_workflow(root, tmp_path_factory.mktemp("workflow"))
+    path = workflow / "workflow/schemas/config.schema.yaml"
+    schema = yaml.safe_load(path.read_text())
+    for kind in schema["properties"]["datasets"]["additionalProperties"]["allOf"]:
+        if kind["if"]["properties"]["kind"] == {"const": "folder"}:
+            names = {"type": "array", "items": {"type": "string", "table": "archives"}}
+            kind["then"]["properties"]["archives"] = names
+    path.write_text(yaml.safe_dump(schema))
+    return workflow
+
+
+@pytest.fixture
+def new_study(root, site, workflow, tmp_path):
+    """A function that makes a fresh folder with a study whose files come from the site."""
+    site.add("wrong.tar.gz", ARCHIVE[::-1])
+    site.add("set.tar.gz", ARCHIVE)
+    site.add("tiny.pt", WEIGHTS)
+
+    def make(name, **settings):
+        config = yaml.safe_load((root / "tests/study/config.yaml").read_text())
+        row = dict(label="Tiny", kind="folder", root="x", segmenter="mobile_sam", prompt="box")
+        config["datasets"]["tiny"] = row | {"archives": ["tiny_set"]}
+        config["studies"]["minute"]["datasets"] = ["tiny"]
+        urls = [
+            {"url": f"{site.address}/{file}"} for file in ("gone", "wrong.tar.gz", "set.tar.gz")
+        ]
+        one = dict(file="set.tar.gz", licence="none", sources=urls, into="pictures")
+        config["archives"] = {"tiny_set": one | hashes(ARCHIVE)}
+        sources = [{"url": f"{site.address}/tiny.pt"}]
+        weights = dict(file="tiny.pt", licence="none", sources=sources, **hashes(WEIGHTS))
+        config["weights"]["tiny"] = weights
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "config.yaml").write_text(yaml.safe_dump(config | settings))
+        return Study(workflow, folder)
+
+    return make
+
+
+def test_files_are_fetched_unpacked_and_never_asked_for_again(site, new_study):
+    study = new_study("first")
+    assert started_jobs(study.run("--dry-run", *TARGETS)) == Counter(
+        fetch_archive=1, fetch_dataset=1, fetch_weights=1
+    )
+    assert site.requests == 0
+    study.run(*TARGETS)
+    results = study.folder / "results"
+    assert (results / "datasets/tiny/pictures/set/a/1.png").read_bytes() == b"a picture" * 9
+    assert (results / "weights/tiny.ckpt").read_bytes() == WEIGHTS
+    record = yaml.safe_load((results / "archives/tiny_set.yaml").read_text())
+    assert record["source"] == f"{site.address}/set.tar.gz"
+    log = (results / "logs/fetch_archive/tiny_set.log").read_text()
+    assert f"{site.address}/gone answered 404" in log
+    assert f"{site.address}/wrong.tar.gz: delivered other bytes" in log
+    assert site.requests == 4
+
+    assert "Nothing to be done" in study.run(*TARGETS)
+    # another folder, and no network: what is fetched is verified again, and nothing is unpacked
+    study.edit_config(lambda config: config.update(local_folder="elsewhere", offline=True))
+    assert study.jobs(*TARGETS) == Counter(fetch_weights=1, fetch_archive=1)
+    assert site.requests == 4
+
+
+def test_another_archive_is_fetched_and_unpacked_anew_and_a_damaged_one_is_named(site, new_study):
+    study = new_study("second")
+    study.run(*TARGETS)
+    other = archive_of(b"another picture")
+    site["set.tar.gz"].content, site["set.tar.gz"].etag = other, '"v2"'
+    study.edit_config(lambda config: config["archives"]["tiny_set"].update(hashes(other)))
+    assert study.jobs(*TARGETS) == Counter(fetch_archive=1, fetch_dataset=1)
+    picture = study.folder / "results/datasets/tiny/pictures/set/a/1.png"
+    assert picture.read_bytes() == b"another picture"
+
+    archive = study.folder / "results/archives/tiny_set.archive"
+    archive.write_bytes(ARCHIVE)
+    output = study.run("--forcerun", "fetch_dataset", "--", *TARGETS, expect_success=False)
+    assert "tiny_set.archive has sha256" in output
+    assert not (study.folder / "results/datasets/tiny").exists()
+    archive.unlink()
+    assert study.jobs(*TARGETS) == Counter(fetch_archive=1, fetch_dataset=1)
+    assert picture.read_bytes() == b"another picture"
+
+
+def test_offline_names_all_that_is_missing_before_anything_starts(site, new_study):
+    study = new_study("third", offline=True)
+    output = study.run(*TARGETS, expect_success=False)
+    assert "2 file(s) of this run may not be asked for over the network" in output
+    for content, file in ((ARCHIVE, "set.tar.gz"), (WEIGHTS, "tiny.pt")):
+        told = f"{file} (sha256 {hashes(content)['sha256']}, {len(content)} bytes)"
+        assert told in output
+        assert re.search(rf"\n\s*{site.address}/{file}\n", output)
+        assert f"put the file {file} into the folder set as local_folder in config.yaml" in output
+    assert started_jobs(output) == Counter()
+    study.run("--dry-run", *TARGETS)
+    assert not (study.folder / "results").exists()
+
+    (study.folder / "weights").mkdir()
+    for content, file in ((ARCHIVE, "set.tar.gz"), (WEIGHTS, "tiny.pt")):
+        (study.folder / "weights" / file).write_bytes(content)
+    study.run(*TARGETS)
+    assert (study.folder / "results/datasets/tiny/pictures/set/a/1.png").is_file()
+    assert site.requests == 0
+
+
+def test_a_gated_file_stops_a_run_before_anything_starts(site, new_study):
+    study = new_study("fourth")
+    gated = "Accept the licence at https://example.org/tiny"
+    study.edit_config(lambda config: config["weights"]["tiny"].update(gated=gated))
+    output = study.run(*TARGETS, expect_success=False)
+    assert f"{gated}; then put the file tiny.pt into the folder" in output
+    assert "set.tar.gz" not in output
+    assert (started_jobs(output), site.requests) == (Counter(), 0)

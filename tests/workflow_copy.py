@@ -1,0 +1,63 @@
+"""The workflow in a copy that tests may edit, and a study that it runs."""
+
+import re
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+
+def copy_workflow(root, folder):
+    """`folder`, now with all that a run needs of the repository at `root`."""
+    shutil.copytree(root / "workflow", folder / "workflow")
+    shutil.copy(root / "Snakefile", folder)
+    shutil.copytree(root / "envs", folder / "envs")
+    (folder / "profiles").symlink_to("workflow/profiles")
+    return folder
+
+
+@dataclass
+class Study:
+    """A folder with a config.yaml and results, and the copy of the workflow that makes them."""
+
+    workflow: Path
+    folder: Path
+
+    def run(self, *arguments, expect_success=True):
+        """Run Snakemake on two cores; what it printed."""
+        command = [sys.executable, "-m", "snakemake", "--snakefile", self.workflow / "Snakefile"]
+        command += ["--directory", self.folder, "--cores", "2", *arguments]
+        done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+        output = done.stdout + done.stderr
+        assert (done.returncode == 0) == expect_success, output
+        return output
+
+    def jobs(self, *arguments):
+        """How many jobs of each rule a run starts."""
+        return started_jobs(self.run(*arguments))
+
+    def edit_config(self, change):
+        """Apply `change` to the configuration."""
+        path = self.folder / "config.yaml"
+        config = yaml.safe_load(path.read_text())
+        change(config)
+        path.write_text(yaml.safe_dump(config, sort_keys=False))
+
+    def append(self, file, text):
+        """Append `text` to a file of the workflow."""
+        path = self.workflow / "workflow" / file
+        path.write_text(path.read_text() + text)
+
+    def bytes_of(self, pattern):
+        """The bytes of every result that matches `pattern`, by path."""
+        found = sorted((self.folder / "results").glob(pattern))
+        assert found, f"nothing matches {pattern}"
+        return {path: path.read_bytes() for path in found}
+
+
+def started_jobs(output):
+    return Counter(re.findall(r"^(?:local)?rule (\w+):$", output, flags=re.MULTILINE))

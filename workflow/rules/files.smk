@@ -1,0 +1,69 @@
+localrules:
+    fetch_weights,
+    fetch_archive,
+
+
+# The bytes are held to a hash and never depend on the code that brings them, so there is no code digest, and
+# consumers take the files as ancient: they depend on the row's hash instead.
+rule fetch_weights:
+    output:
+        weights=update("results/weights/{weights}.ckpt"),
+        record=update("results/weights/{weights}.yaml"),
+    log:
+        "results/logs/fetch_weights/{weights}.log",
+    benchmark:
+        "results/benchmarks/fetch_weights/{weights}.tsv"
+    conda:
+        "../../envs/data.yaml"
+    params:
+        row=lookup(dpath="weights/{weights}", within=config),
+        folder=config["local_folder"],
+        offline=config["offline"],
+    script:
+        "../scripts/fetch_weights.py"
+
+
+rule fetch_archive:
+    output:
+        archive=update("results/archives/{archive}.archive"),
+        record=update("results/archives/{archive}.yaml"),
+    log:
+        "results/logs/fetch_archive/{archive}.log",
+    benchmark:
+        "results/benchmarks/fetch_archive/{archive}.tsv"
+    conda:
+        "../../envs/data.yaml"
+    params:
+        row=archive_row,
+        folder=config["local_folder"],
+        offline=config["offline"],
+    script:
+        "../scripts/fetch_archive.py"
+
+
+rule fetch_dataset:
+    input:
+        archives=ancient(archives_of),
+        records=ancient(archive_records_of),
+    output:
+        folder=directory("results/datasets/{dataset}"),
+    log:
+        "results/logs/fetch_dataset/{dataset}.log",
+    benchmark:
+        "results/benchmarks/fetch_dataset/{dataset}.tsv"
+    conda:
+        "../../envs/data.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=120,
+    params:
+        archives=unpackings_of,
+        code=code("fetch_dataset.py"),
+    script:
+        "../scripts/fetch_dataset.py"
+
+
+# What the selected study needs, to be fetched before it runs where there is no network.
+rule fetch_all_weights:
+    input:
+        collect(rules.fetch_weights.output.weights, weights=weights_of_study()),
