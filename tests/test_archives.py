@@ -185,6 +185,16 @@ def test_a_changed_byte_in_a_compressed_file_is_noticed(bring, kind):
 
 
 @pytest.mark.usefixtures("nothing_was_left")
+def test_the_checksum_at_the_end_of_a_tar_gz_is_compared(bring, monkeypatch):
+    # tar's own unit: the last reading of the archive ends just before the checksum
+    monkeypatch.setattr(halfseen.archives, "READ_BYTES", tarfile.RECORDSIZE)
+    changed = bytearray(KINDS["tar.gz"])
+    changed[-8] ^= 1
+    with pytest.raises(ArchiveError, match="set.archive is truncated, damaged.*CRC"):
+        bring(changed)
+
+
+@pytest.mark.usefixtures("nothing_was_left")
 def test_a_damaged_header_in_the_middle_is_not_taken_for_the_end(bring):
     changed = bytearray(KINDS["tar"])
     changed[512 * 7 + 5] ^= 1  # in the second member's name

@@ -1,4 +1,4 @@
-"""Archives, data sets and weights through Snakemake itself, from a server on the loopback address."""
+"""Archives, data sets and weights through Snakemake itself, from a server on the loopback."""
 
 import hashlib
 import io

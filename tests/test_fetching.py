@@ -10,7 +10,7 @@ import yaml
 
 import halfseen.fetching
 from halfseen.downloads import DownloadError, download
-from halfseen.fetching import fetch_file, missing_files
+from halfseen.fetching import fetch_file, is_another_file, missing_files
 from halfseen.weights import WrongBytesError, read_record
 
 GOOD, WRONG = b"the right weights" * 1000, b"another file here" * 1000  # of one length
@@ -337,6 +337,16 @@ def test_a_gated_file_is_never_asked_for_and_what_to_do_is_told(out, no_connecti
         "Accept the licence at https://example.org/net and download the file there; then put the "
         "file tiny.pt into a folder, and set local_folder in config.yaml to it",
     ]
+
+
+def test_a_record_is_of_another_file_only_where_it_contradicts_the_row(url, out):
+    fetch(out, [{"url": f"{url}/good.pt"}], md5=md5(GOOD))
+    record = out / "tiny.yaml"
+    for row in ({"sha256": sha256(GOOD), "md5": md5(GOOD)}, {"sha256": None}, {}):
+        assert not is_another_file(record, row)
+        assert is_another_file(record, {**row, "md5": md5(WRONG)})
+        assert is_another_file(record, {**row, "sha256": sha256(WRONG)})
+    assert not is_another_file(out / "gone.yaml", {"sha256": sha256(WRONG)})
 
 
 def row(**keys):

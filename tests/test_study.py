@@ -65,6 +65,20 @@ def test_a_comment_reruns_nothing(study):
     assert "Nothing to be done" in study.run()
 
 
+def test_other_weights_rerun_all_that_was_made_with_them_and_another_folder_nothing(study):
+    right = study.config()
+
+    def change_hash(config):
+        config["weights"]["mobile_sam"]["sha256"] = 64 * "0"
+
+    study.edit_config(change_hash)
+    jobs = study.jobs("--dry-run")
+    assert (jobs["fetch_weights"], jobs["build_shard"], jobs["fit_probes"]) == (1, 2, 1)
+    study.edit_config(lambda config: config.update(right, local_folder=None))
+    assert study.jobs("--dry-run") == Counter(fetch_weights=1)
+    study.edit_config(lambda config: config.update(right))
+
+
 def test_a_new_model_runs_its_own_jobs_and_the_aggregates(study):
     kept = ["shards/*/*.h5", "*/emoji_scenes/image_statistics.*"]
     before = [study.bytes_of(pattern) for pattern in kept]

@@ -42,10 +42,14 @@ class Study:
 
     def edit_config(self, change):
         """Apply `change` to the configuration."""
-        path = self.folder / "config.yaml"
-        config = yaml.safe_load(path.read_text())
+        config = self.config()
         change(config)
-        path.write_text(yaml.safe_dump(config, sort_keys=False))
+        text = yaml.safe_dump(config, sort_keys=False)
+        (self.folder / "config.yaml").write_text(text)
+
+    def config(self):
+        """The configuration as it is now."""
+        return yaml.safe_load((self.folder / "config.yaml").read_text())
 
     def append(self, file, text):
         """Append `text` to a file of the workflow."""

@@ -96,6 +96,17 @@ def missing_files(wanted, local_folder=None, offline=False):
     ]
 
 
+def is_another_file(record_path, row):
+    """Whether the file with that record is another one than `row` promises; False without one."""
+    if not Path(record_path).is_file():
+        return False
+    record = read_record(record_path)
+    return any(
+        None not in (row.get(key), record.get(key)) and row[key] != record[key]
+        for key in ("sha256", "md5")
+    )
+
+
 def _missing(row, local_folder):
     known = {key: row.get(key) for key in ("sha256", "md5", "size_bytes")}
     addresses = "".join(f"  {_name(source)}\n" for source in row["sources"])

@@ -16,9 +16,22 @@ def labels_of(*tables):
     }
 
 
+def held(paths, row):
+    """The paths of a fetched file and its record, in that order, for a consumer's input.
+
+    They are ancient, so that fetching or verifying the same bytes again reruns nothing, unless the
+    row names another file than the one that is there: Snakemake overlooks that a consumer's
+    parameters changed while the job that it takes something ancient from is to run.
+    """
+    return list(paths) if is_another_file(paths[1], row) else [ancient(path) for path in paths]
+
+
 def weight_files(name):
     """The file and the record of the weights `name`; nothing for None."""
-    return [path.format(weights=name) for path in rules.fetch_weights.output] if name else []
+    if not name:
+        return []
+    paths = [path.format(weights=name) for path in rules.fetch_weights.output]
+    return held(paths, config["weights"][name])
 
 
 def weights_of_study():
@@ -36,27 +49,31 @@ def archive_row(wildcards):
     return {key: row[key] for key in row if key not in ("into", "nested")}
 
 
-def archives_of(wildcards):
-    """The archives of a data set."""
+def archive_names(wildcards):
+    """The names of the archives of a data set."""
     names = config["datasets"][wildcards.dataset].get("archives")
     if not names:
-        raise WorkflowError(
-            f"the row of data set {wildcards.dataset!r} names no archives to unpack"
+        raise WorkflowError(f"the row of data set {wildcards.dataset!r} names no archives")
+    return names
+
+
+def archives_of(wildcards):
+    """Each archive of a data set and its record, one after the other."""
+    return [
+        path
+        for name in archive_names(wildcards)
+        for path in held(
+            [path.format(archive=name) for path in rules.fetch_archive.output],
+            config["archives"][name],
         )
-    return collect(rules.fetch_archive.output.archive, archive=names)
-
-
-def archive_records_of(wildcards):
-    """The records of the archives of a data set, in their order."""
-    names = config["datasets"][wildcards.dataset]["archives"]
-    return collect(rules.fetch_archive.output.record, archive=names)
+    ]
 
 
 def unpackings_of(wildcards):
     """How each archive of a data set is unpacked, and its hashes, so that another one is."""
-    names = config["datasets"][wildcards.dataset]["archives"]
     keys = ("into", "nested", "sha256", "md5")
-    return [{key: config["archives"][name][key] for key in keys} for name in names]
+    rows = [config["archives"][name] for name in archive_names(wildcards)]
+    return [{key: row[key] for key in keys} for row in rows]
 
 
 def files_of_run():

@@ -19,7 +19,7 @@ rule write_manifest:
 rule build_shard:
     input:
         manifest=rules.write_manifest.output.manifest,
-        weights=ancient(segmenter_weights),
+        weights=segmenter_weights,
     output:
         shard="results/shards/{dataset}/{shard}.h5",
     log:

@@ -3,7 +3,7 @@ rule extract_features:
     input:
         manifest=rules.write_manifest.output.manifest,
         shards=shards_of,
-        weights=ancient(model_weights),
+        weights=model_weights,
     output:
         features=update("results/features/{dataset}/{model}.h5"),
     log:

@@ -4,7 +4,7 @@ localrules:
 
 
 # The bytes are held to a hash and never depend on the code that brings them, so there is no code digest, and
-# consumers take the files as ancient: they depend on the row's hash instead.
+# consumers take the files as ancient: they depend on the row's hash instead (see `held`).
 rule fetch_weights:
     output:
         weights=update("results/weights/{weights}.ckpt"),
@@ -43,8 +43,7 @@ rule fetch_archive:
 
 rule fetch_dataset:
     input:
-        archives=ancient(archives_of),
-        records=ancient(archive_records_of),
+        archives=archives_of,
     output:
         folder=directory("results/datasets/{dataset}"),
     log:
@@ -63,7 +62,6 @@ rule fetch_dataset:
         "../scripts/fetch_dataset.py"
 
 
-# What the selected study needs, to be fetched before it runs where there is no network.
 rule fetch_all_weights:
     input:
         collect(rules.fetch_weights.output.weights, weights=weights_of_study()),

@@ -7,7 +7,8 @@ log_to(snakemake.log[0])
 from halfseen.archives import unpack
 from halfseen.weights import read_record, verified
 
-files = zip(snakemake.input.archives, snakemake.input.records, strict=True)
-paths = [verified(archive, read_record(record)["sha256"]) for archive, record in files]
+files = snakemake.input.archives  # each archive is followed by its record
+pairs = zip(files[::2], files[1::2], strict=True)
+paths = [verified(archive, read_record(record)["sha256"]) for archive, record in pairs]
 rows = zip(paths, snakemake.params.archives, strict=True)
 unpack([{"archive": path, **row} for path, row in rows], snakemake.output.folder)
