@@ -92,10 +92,7 @@ def test_missing_unexpected_and_misshapen_tensors_are_named_and_nothing_is_loade
     tensors = {key: value + 1 for key, value in before.items()}
     tensors["1.weights"] = tensors.pop("1.weight")
     tensors["0.bias"] = torch.zeros(5)
-    message = (
-        r"3 tensors .* 0.bias is \(5,\), not \(3,\); missing 1.weight; "
-        r"unexpected 1.weights; did you mean '1.weight'\?"
-    )
+    message = r"3 tensors .* 0.bias is \(5,\), not \(3,\); missing 1.weight; unexpected 1.weights"
     with pytest.raises(ValueError, match=message):
         load_exactly(network, tensors)
     assert all(torch.equal(network.state_dict()[key], value) for key, value in before.items())

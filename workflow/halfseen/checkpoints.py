@@ -5,7 +5,6 @@ import math
 import torch
 from torch.nn import functional
 
-from halfseen.spelling import did_you_mean
 from halfseen.weights import load_state_dict
 
 # Batch norms count training batches; nothing reads the count in evaluation, and old files lack it.
@@ -87,12 +86,10 @@ def load_exactly(network, tensors):
     counters = {key for key in expected.keys() - found.keys() if key.endswith(COUNTER)}
     if counters:
         print(f"the file lacks {len(counters)} counters of training batches, which nothing reads")
+    missing, unexpected = expected.keys() - found.keys() - counters, found.keys() - expected.keys()
     problems = (
-        [f"missing {key}" for key in expected.keys() - found.keys() - counters]
-        + [
-            f"unexpected {key}" + did_you_mean(key, expected.keys() - found.keys())
-            for key in found.keys() - expected.keys()
-        ]
+        [f"missing {key}" for key in missing]
+        + [f"unexpected {key}" for key in unexpected]
         + [
             f"{key} is {found[key]}, not {expected[key]}"
             for key in expected.keys() & found.keys()

@@ -55,6 +55,7 @@ def timm_network(
         tensors = paired_by_order(tensors, whole.state_dict())
     if position_embedding == "dinov2":
         tensors = _with_dinov2_positions(tensors, network)
+    periods = tensors.get("rope_embed.periods")
     module = sys.modules[timm.model_entrypoint(name.split(".")[0]).__module__]
     convert = getattr(module, "checkpoint_filter_fn", None)
     if convert is not None:
@@ -62,6 +63,9 @@ def timm_network(
     classifiers = network.pretrained_cfg.get("classifier") or ()
     classifiers = (classifiers,) if isinstance(classifiers, str) else classifiers
     load_exactly(network, without_classifier(tensors, network, classifiers))
+    if periods is not None and hasattr(network, "rope"):
+        # timm computes DINOv3's rotation periods, upstream keeps them in the file, rounded to bf16
+        network.rope.periods.copy_(periods)
     return network
 
 
