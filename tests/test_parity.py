@@ -5,12 +5,14 @@ The files have the published layout (tests/official_checkpoints.py); the second 
 """
 
 import hashlib
+import inspect
+import math
 import re
 
 import pytest
 import torch
 import yaml
-from official_checkpoints import official_shapes, random_tensors, write_checkpoint
+from official_checkpoints import LAYOUTS, official_shapes, random_tensors, write_checkpoint
 from second_networks import (
     antialiased_positions,
     clip_tower,
@@ -22,7 +24,6 @@ from second_networks import (
 )
 from torch.nn import functional
 
-from halfseen.checkpoints import dinov2_position_embedding, load_exactly
 from halfseen.config import check_config
 from halfseen.encoders import load_encoder
 from halfseen.networks import LOADERS
@@ -31,6 +32,7 @@ from halfseen.variants import compose
 IMAGENET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
 SWAV = ([0.485, 0.456, 0.406], [0.228, 0.224, 0.225])
 CLIP = ([0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711])
+LAYOUT_KEYS = {"unwrap", "strip", "drop", "rename"}
 FIVE = ["supervised", "swav", "vicreg", "mae", "dinov2_vitg14"]
 
 
@@ -79,6 +81,12 @@ def images():
     smooth = functional.interpolate(coarse, 224, mode="bilinear")
     noisy = 128 + 50 * smooth + 20 * torch.randn(3, 3, 224, 224, generator=generator)
     return noisy.clamp(0, 255).byte().permute(0, 2, 3, 1)
+
+
+def network_of(row):
+    """The network of a row, without the encoder around it."""
+    takes = inspect.signature(LOADERS[row["loader"]]).parameters.keys() | LAYOUT_KEYS
+    return LOADERS[row["loader"]](**{key: row[key] for key in row if key in takes - {"layout"}})
 
 
 def encoded(row, images):
@@ -144,8 +152,7 @@ def test_dinov2_is_upstream_s_at_low_variance_where_the_norms_epsilon_shows(row_
 
 
 def _distance_with_eps(row, images, expected, eps=1e-5):
-    keys = ("loader", "mean", "std", "recipe")
-    network = LOADERS["timm"](**{key: row[key] for key in row if key not in keys}).eval()
+    network = network_of(row).eval()
     for module in network.modules():
         if isinstance(module, torch.nn.LayerNorm):
             module.eps = eps
@@ -165,23 +172,25 @@ def test_v2_is_loaded_as_v1_from_another_file(models):
     assert {key for key in one if one[key] != two[key]} == {"label", "weights"}
 
 
-def test_a_vit_g_of_full_size_has_upstream_s_567_tensors_and_they_fit(models):
-    import timm
-
-    row = models["dinov2_vitg14"]
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_a_published_file_of_full_size_fits_the_row(name, models, monkeypatch):
+    """On the meta device, which has shapes and no memory."""
     with torch.device("meta"):
-        tensors = {
-            name: torch.empty(shape) for name, shape in official_shapes("dinov2_vitg14").items()
-        }
-        network = timm.create_model(row["name"], num_classes=0, **row["arguments"])
-    assert len(tensors) == 567
-    overhead = 4_546_108_579 - 4 * sum(tensor.numel() for tensor in tensors.values())
+        tensors = {key: torch.empty(shape) for key, shape in official_shapes(name).items()}
+    monkeypatch.setattr("halfseen.networks.read_checkpoint", lambda *file, **layout: tensors)
+    with torch.device("meta"):
+        network = network_of(models[name] | {"weights": "file", "sha256": "0"})
+    width = {"vits": 384, "vitb": 768, "vitg": 1536, "mae": 768}
+    dim = next((width[key] for key in width if key in name), 2048)
+    assert getattr(network, "num_features", dim) == dim
+    assert all(value.is_meta for value in network.state_dict().values())
+
+
+def test_a_vit_g_has_the_published_567_tensors_and_bytes():
+    shapes = official_shapes("dinov2_vitg14")
+    overhead = 4_546_108_579 - 4 * sum(math.prod(shape) for shape in shapes.values())
+    assert len(shapes) == 567
     assert 200 < overhead / 567 < 400  # bytes an entry of a zip archive takes beside its values
-    convert = timm.models.vision_transformer.checkpoint_filter_fn
-    positions = dinov2_position_embedding(tensors["pos_embed"], network.patch_embed.grid_size)
-    converted = convert(tensors | {"pos_embed": positions}, network)
-    load_exactly(network, converted)
-    assert (len(converted), network.num_features) == (566, 1536)
 
 
 @pytest.mark.parametrize(
@@ -202,11 +211,10 @@ def test_swav_with_its_prefix_left_on_is_refused_by_name(row_of, images):
 
 
 def test_batch_norms_in_training_mode_would_show(row_of, images):
-    keys = ("loader", "mean", "std", "recipe")
-    row = row_of("vicreg")
-    network = LOADERS["torchvision"](**{key: row[key] for key in row if key not in keys})
     with torch.inference_mode():
-        training = network.train()(normalised(images, *IMAGENET).float()).numpy()
+        training = (
+            network_of(row_of("vicreg")).train()(normalised(images, *IMAGENET).float()).numpy()
+        )
     assert abs(training - reference("vicreg", images)).max() > 0.1
 
 
@@ -308,6 +316,49 @@ def test_dinov3_is_that_of_its_published_layout_with_its_own_periods_and_biases(
     pixels = normalised(images, *IMAGENET)
     expected = transformer(tensors, pixels, heads=3, **more).numpy()
     assert abs(encoded(row_of("dinov3_vits16"), images) - expected).max() < 1e-5
+
+
+def test_siglip_pools_by_attention(models, tmp_path, images):
+    import timm
+    from safetensors.torch import save_file
+
+    row, small = models["siglip_vitb16"], {"embed_dim": 48, "depth": 2, "num_heads": 3}
+    published = timm.create_model(row["name"], **small).eval()
+    path = tmp_path / "model.safetensors"
+    save_file(published.state_dict(), path)
+    file = {"weights": str(path), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+    network = network_of(row | file | {"arguments": small}).eval()
+    pixels = normalised(images, row["mean"], row["std"]).float()
+    with torch.inference_mode():
+        expected = published.attn_pool(published.forward_features(pixels))
+        assert (network(pixels) - expected).abs().max() < 1e-5
+
+
+def test_every_row_names_a_network_of_its_library(models):
+    import timm
+    import torchvision
+
+    known = {
+        "timm": {*timm.list_models(), *timm.list_pretrained()},
+        "torchvision": set(torchvision.models.list_models()),
+    }
+    rows = {name: row for name, row in models.items() if "name" in row}
+    assert [name for name, row in rows.items() if row["name"] not in known[row["loader"]]] == []
+    assert len(rows) > 30
+
+
+def test_no_row_takes_clip_s_weights_into_a_network_without_quick_gelu(models):
+    names = [row["name"] for name, row in models.items() if name.startswith("clip_vit")]
+    assert len(names) == 3
+    assert all("_clip_quickgelu_" in name for name in names)
+
+
+def test_every_dinov2_without_registers_has_upstream_s_position_embedding(models):
+    rows = {name: row for name, row in models.items() if name.startswith("dinov2_")}
+    assert len(rows) == 8
+    for name, row in rows.items():
+        assert (row["position_embedding"] == "dinov2") == ("reg4" not in name)
+        assert (row["pooling"], row["arguments"]) == ("class_token", {"img_size": 224})
 
 
 def test_every_row_of_config_has_the_preprocessing_of_its_paper(models):
