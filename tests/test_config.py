@@ -4,11 +4,12 @@ import jsonschema
 import pytest
 import yaml
 
-from halfseen.config import ConfigError, check_config, did_you_mean, take_labels
+from halfseen.config import ConfigError, check_config, take_labels
 
 # What a row must say, and no more, for every kind of row; `MINIMAL` names each of them once.
 BOX = {"segmenter": "sam", "prompt": "box"}
 COLOURS = {"mean": [0, 0, 0], "std": [1, 1, 1]}
+POOLED = {"pooling": "average", **COLOURS}
 MINIMAL = {
     "study": "small",
     "studies": {
@@ -29,15 +30,15 @@ MINIMAL = {
         "sam": {"label": "SAM", "kind": "mobile_sam", "weights": "sam_file", "input_px": 512}
     },
     "models": {
-        "resnet": {"label": "R", "loader": "timm", "name": "resnet18", **COLOURS},
-        "swin": {"label": "S", "loader": "torchvision", "name": "swin_t", **COLOURS},
+        "resnet": {"label": "R", "loader": "timm", "name": "resnet18", **POOLED},
+        "swin": {"label": "S", "loader": "torchvision", "name": "swin_t", **POOLED},
         "dino": {
             "label": "D",
-            "loader": "checkpoint",
-            "builder": "timm",
+            "loader": "torch_hub",
+            "repo": "a/b:v1",
             "name": "vit",
-            "weights": "dino_file",
-            **COLOURS,
+            "arguments": {},
+            **POOLED,
         },
         "statistics": {"label": "I", "loader": "image_statistics", **COLOURS},
     },
@@ -59,6 +60,16 @@ MINIMAL = {
     },
 }
 # What the schema adds to it.
+NETWORK = {
+    "weights": None,
+    "unwrap": [],
+    "strip": "",
+    "drop": [],
+    "rename": [],
+    "match": "names",
+    "recipe": None,
+    "batch_size": 8,
+}
 DEFAULTS = {
     "seed": 20230602,
     "folds": 5,
@@ -76,16 +87,9 @@ DEFAULTS = {
     "datasets.mine": {"shards": 1},
     "datasets.emoji": {"shards": 1, "background_correlation": 0},
     "datasets.stuff": {"shards": 1},
-    "models.resnet": {"arguments": {}, "weights": None, "batch_size": 8},
-    "models.swin": {"arguments": {}, "weights": None, "batch_size": 8},
-    "models.dino": {
-        "arguments": {},
-        "unwrap": [],
-        "strip": "",
-        "drop": [],
-        "match": "names",
-        "batch_size": 8,
-    },
+    "models.resnet": {"arguments": {}, "position_embedding": None, **NETWORK},
+    "models.swin": {"arguments": {}, **NETWORK},
+    "models.dino": {"without_head": False, **NETWORK},
     "models.statistics": {"batch_size": 8},
     "variants.whole": {"radius": None, "fill": 0},
     "variants.center": {"fill": 0},
@@ -431,9 +435,3 @@ def test_labels_are_taken_out_of_every_row_and_given_back_by_table(minimal):
 def test_every_table_whose_rows_have_labels_loses_them(shipped):
     take_labels(shipped)
     assert "label:" not in yaml.safe_dump(shipped)
-
-
-def test_the_nearest_word_is_proposed_and_none_where_none_is_near():
-    assert did_you_mean("dinov3", ["resnet", "dinov2", "mae"]) == "; did you mean 'dinov2'?"
-    assert did_you_mean("xyz", ["resnet", "dinov2", "mae"]) == ""
-    assert did_you_mean(7, []) == ""

@@ -1,3 +1,4 @@
+import argparse
 import hashlib
 import os
 
@@ -40,6 +41,41 @@ def test_safetensors_are_known_by_their_content_whatever_the_name(tmp_path):
     save_file({"weight": torch.arange(3.0)}, path)
     loaded = load_state_dict(path, sha256(path.read_bytes()))
     assert loaded["weight"].tolist() == [0, 1, 2]
+
+
+def test_torchscript_gives_its_tensors(tmp_path):
+    torch = pytest.importorskip("torch")
+    from official_checkpoints import official_shapes, random_tensors, write_checkpoint
+
+    path = tmp_path / "clip.pt"
+    write_checkpoint("clip_vitb32", path)
+    loaded = load_state_dict(path, sha256(path.read_bytes()))
+    expected = random_tensors(official_shapes("clip_vitb32", "reduced"), seed=0)
+    assert loaded.keys() == expected.keys() | {"input_resolution", "context_length", "vocab_size"}
+    assert all(torch.equal(loaded[name], expected[name].half()) for name in expected)
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_numpy_s_numbers_and_arrays_beside_the_tensors_are_data(tmp_path, legacy):
+    torch = pytest.importorskip("torch")
+    import numpy as np
+
+    path = tmp_path / "trained.torch"
+    held = {"loss": np.float64(1.5), "steps": np.int64(7), "rates": np.arange(3.0)}
+    torch.save(held | {"w": torch.ones(2)}, path, _use_new_zipfile_serialization=not legacy)
+    if legacy:  # files of that age know numpy's module by its old name
+        path.write_bytes(path.read_bytes().replace(b"numpy._core.", b"numpy.core."))
+        assert b"numpy.core.multiarray\nscalar" in path.read_bytes()
+    loaded = load_state_dict(path, sha256(path.read_bytes()))
+    assert (loaded["loss"], loaded["steps"], loaded["rates"].tolist()) == (1.5, 7, [0, 1, 2])
+
+
+def test_the_object_that_is_refused_is_named(tmp_path):
+    torch = pytest.importorskip("torch")
+    path = tmp_path / "trained.pth"
+    torch.save({"args": argparse.Namespace(lr=1), "w": torch.ones(2)}, path)
+    with pytest.raises(ValueError, match=r"as a pickled object \(argparse.Namespace\)"):
+        load_state_dict(path, sha256(path.read_bytes()))
 
 
 class Code:

@@ -1,10 +1,11 @@
 """The configuration: checked against its schema, defaults filled in, errors that say the remedy."""
 
-import difflib
 from pathlib import Path
 
 import yaml
 from jsonschema import Draft202012Validator, ValidationError, validators
+
+from halfseen.spelling import did_you_mean
 
 TABLES_WITH_LABELS = ("datasets", "segmenters", "models", "variants", "measures")
 
@@ -37,12 +38,6 @@ def take_labels(config):
         table: {name: row.pop("label") for name, row in config[table].items()}
         for table in TABLES_WITH_LABELS
     }
-
-
-def did_you_mean(word, valid):
-    """ "; did you mean 'x'?" with the nearest of the `valid` words, or "" where none is near."""
-    near = difflib.get_close_matches(str(word), [str(name) for name in valid], n=1, cutoff=0.5)
-    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def _validator(schema, config):

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from halfseen.image_statistics import image_statistics
-from halfseen.weights import load_state_dict, verified
+from halfseen.networks import LOADERS
 
 
 @dataclass(frozen=True)
@@ -14,13 +13,15 @@ class Encoder:
     """A frozen network with the normalisation that its weights were trained with.
 
     `network` maps (pixels (b, 3, 224, 224) float32 normalised and masked, visible (b, 224, 224)
-    bool) to representations (b, d).
+    bool) to representations (b, d). `recipe` is the model's own view of the study's crop, for
+    `recipes.own_view`, or None for the crop as it is.
     """
 
     network: object
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     device: object
+    recipe: dict | None = None
 
     @torch.inference_mode()
     def encode(self, pixels, visible):
@@ -33,7 +34,7 @@ class Encoder:
         return features.float().cpu().numpy()
 
 
-def load_encoder(loader, mean, std, device="cpu", seed=0, **row):
+def load_encoder(loader, mean, std, device="cpu", seed=0, recipe=None, **row):
     """The encoder of a `models:` row, in evaluation mode, its classifier removed.
 
     `row` holds the keys of its `loader`, `weights` being the path of the file and `sha256` its
@@ -43,81 +44,7 @@ def load_encoder(loader, mean, std, device="cpu", seed=0, **row):
     network = LOADERS[loader](**row)
     if isinstance(network, nn.Module):
         network = _without_visibility(network.to(device, memory_format=torch.channels_last).eval())
-    return Encoder(network, tuple(mean), tuple(std), device)
-
-
-def timm_network(name, arguments, weights=None, sha256=None):
-    """A network of timm without its classifier; its own filter reads the names of the file."""
-    import timm
-
-    if weights is None:
-        return timm.create_model(name, num_classes=0, **arguments)
-    overlay = {"file": str(verified(weights, sha256))}
-    return timm.create_model(
-        name, pretrained=True, pretrained_cfg_overlay=overlay, num_classes=0, **arguments
-    )
-
-
-def torchvision_network(name, arguments, weights=None, sha256=None):
-    """A network of torchvision whose last linear layer is the identity, as in the paper."""
-    import torchvision
-
-    network = torchvision.models.get_model(name, weights=None, **arguments)
-    if weights is not None:
-        network.load_state_dict(load_state_dict(weights, sha256), strict=True)
-    return _headless(network)
-
-
-def checkpoint_network(builder, name, arguments, weights, sha256, unwrap, strip, drop, match):
-    """A network of timm or torchvision with the weights of a checkpoint of foreign layout.
-
-    `unwrap` are the keys to descend by (`state_dict`), `strip` a prefix that every wanted name
-    carries, `drop` the prefixes of tensors that are left out. `match: order` pairs tensors by their
-    order, where upstream's names differ but order and shapes agree, before the classifier is
-    removed. Raises ValueError that names missing, unexpected and misshapen tensors.
-    """
-    tensors = load_state_dict(weights, sha256)
-    for key in unwrap:
-        tensors = tensors[key]
-    tensors = {
-        key.removeprefix(strip): value for key, value in tensors.items() if key.startswith(strip)
-    }
-    tensors = {key: value for key, value in tensors.items() if not key.startswith(tuple(drop))}
-    whole = match == "order"
-    network = BUILDERS[builder](name, arguments, classifier=whole)
-    if whole:
-        tensors = _renamed_by_order(tensors, network.state_dict())
-    _load_exactly(network, tensors)
-    return _headless(network) if whole else network
-
-
-def image_statistics_network(sha256=None):
-    """The trivial baseline `image_statistics`; it sees which pixels are visible."""
-    return image_statistics
-
-
-LOADERS = {
-    "timm": timm_network,
-    "torchvision": torchvision_network,
-    "checkpoint": checkpoint_network,
-    "image_statistics": image_statistics_network,
-}
-
-
-def _timm_builder(name, arguments, classifier):
-    import timm
-
-    return timm.create_model(name, **({} if classifier else {"num_classes": 0}), **arguments)
-
-
-def _torchvision_builder(name, arguments, classifier):
-    import torchvision
-
-    network = torchvision.models.get_model(name, weights=None, **arguments)
-    return network if classifier else _headless(network)
-
-
-BUILDERS = {"timm": _timm_builder, "torchvision": _torchvision_builder}
+    return Encoder(network, tuple(mean), tuple(std), device, recipe)
 
 
 def _without_visibility(network):
@@ -125,38 +52,3 @@ def _without_visibility(network):
         return network(pixels.contiguous(memory_format=torch.channels_last))
 
     return encode
-
-
-def _headless(network):
-    """`network` with its last linear layer replaced by the identity."""
-    name = [name for name, module in network.named_modules() if isinstance(module, nn.Linear)][-1]
-    network.set_submodule(name, nn.Identity())
-    return network
-
-
-def _renamed_by_order(tensors, expected):
-    if len(tensors) != len(expected):
-        raise ValueError(
-            f"the checkpoint holds {len(tensors)} tensors, the network has {len(expected)}"
-        )
-    return dict(zip(expected, tensors.values(), strict=True))
-
-
-def _load_exactly(network, tensors):
-    expected = {key: tuple(value.shape) for key, value in network.state_dict().items()}
-    found = {key: tuple(value.shape) for key, value in tensors.items()}
-    problems = (
-        [f"missing {key}" for key in expected.keys() - found.keys()]
-        + [f"unexpected {key}" for key in found.keys() - expected.keys()]
-        + [
-            f"{key} is {found[key]}, not {expected[key]}"
-            for key in expected.keys() & found.keys()
-            if expected[key] != found[key]
-        ]
-    )
-    if problems:
-        raise ValueError(
-            f"{len(problems)} tensors of the file do not fit: {'; '.join(sorted(problems)[:5])}; "
-            "mend unwrap, strip or drop in the row"
-        )
-    network.load_state_dict(tensors, strict=True)

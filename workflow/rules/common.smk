@@ -85,6 +85,7 @@ def files_of_run():
             yield job.output.archive, config["archives"][job.wildcards.archive]
 
 
+
 def source_row(wildcards):
     """The part of a data set's row that says what its images are, without what is done with them."""
     row = config["datasets"][wildcards.dataset]
