@@ -21,14 +21,6 @@ def weight_files(name):
     return [path.format(weights=name) for path in rules.fetch_weights.output] if name else []
 
 
-def weights_of_study():
-    """The names of the weights that the study's models and segmenters use."""
-    segmenters = [config["datasets"][name]["segmenter"] for name in DATASETS]
-    rows = [config["segmenters"][name] for name in segmenters]
-    rows += [config["models"][name] for name in MODELS]
-    return sorted({row["weights"] for row in rows if row.get("weights")})
-
-
 def source_row(wildcards):
     """The part of a data set's row that says what its images are, without what is done with them."""
     row = config["datasets"][wildcards.dataset]

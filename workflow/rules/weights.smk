@@ -21,7 +21,6 @@ rule fetch_weights:
         "../scripts/fetch_weights.py"
 
 
-# Those of the study's models and of the segmenters of its data sets.
 rule fetch_all_weights:
     input:
-        collect(rules.fetch_weights.output.weights, weights=weights_of_study()),
+        collect(rules.fetch_weights.output.weights, weights=config["weights"]),
