@@ -144,15 +144,12 @@ def _timm_model(name, arguments, pooling):
             raise ValueError(f"{name}: pooling says how it pools; take global_pool from arguments")
         arguments = arguments | {"global_pool": TIMM_POOLS[pooling]}
     try:
-        network = timm.create_model(name, **arguments)
+        return timm.create_model(name, **arguments)
     except (AssertionError, TypeError, RuntimeError, ValueError) as reason:
         raise ValueError(
             f"timm cannot make {name!r} with pooling {pooling!r} and the arguments {arguments}: "
             f"{str(reason) or type(reason).__name__}"
         ) from reason
-    if pooling == "class_token" and getattr(network, "cls_token", None) is None:
-        raise ValueError(f"{name} has no class token to pool by; give its row another pooling")
-    return network
 
 
 def _with_dinov2_positions(tensors, network):
