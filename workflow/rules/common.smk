@@ -1,5 +1,13 @@
 """What the rules look up: a row or the files of a wildcard. Named for what they return."""
 
+# The keys of a data set's row that say how its images are screened, what is done with them, and
+# where they are brought from; the others say what they are.
+SCREENING_KEYS = {
+    "on_bad_image": "on_bad_image",
+    "near_duplicates": "duplicates",
+    "crops_of": "crops_of",
+}
+USE_KEYS = ("segmenter", "prompt", "shards", "archives")
 FIGURE_KINDS = {"figure2_cca": "mean_squared_cca", "figure3_cka": "linear_cka"}
 
 
@@ -24,7 +32,20 @@ def weight_files(name):
 def source_row(wildcards):
     """The part of a data set's row that says what its images are, without what is done with them."""
     row = config["datasets"][wildcards.dataset]
-    return {key: row[key] for key in row if key not in ("segmenter", "prompt", "shards")}
+    return {key: row[key] for key in row if key not in (*USE_KEYS, *SCREENING_KEYS)}
+
+
+def screening_row(wildcards):
+    """How the images of a data set are screened: the arguments of `halfseen.screening.screen`."""
+    row = config["datasets"][wildcards.dataset]
+    return {SCREENING_KEYS[key]: row[key] for key in row if key in SCREENING_KEYS}
+
+
+def dataset_folder(wildcards):
+    """The folder that a data set is fetched to; nothing where it needs none or has one."""
+    row = config["datasets"][wildcards.dataset]
+    fetched = row.get("archives") or row["kind"] == "torchvision"
+    return rules.fetch_dataset.output.folder if fetched and not row.get("root") else []
 
 
 def segmenter_row(wildcards):
