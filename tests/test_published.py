@@ -252,7 +252,7 @@ def test_a_stray_file_in_a_class_of_caltech_is_no_image(tmp_path):
 
 
 def test_the_banner_is_cut_off_unless_the_row_says_that_it_is_gone(tmp_path):
-    cut, whole = small("aircraft", tmp_path), None
+    cut = small("aircraft", tmp_path)
     whole = Aircraft(tmp_path, crop_banner=False, n_images=3, n_classes=2)
     assert cut.image("0000007").shape == (20, 50, 3)
     np.testing.assert_array_equal(cut.image("0000007"), whole.image("0000007")[:20])
@@ -291,9 +291,6 @@ def test_an_aircraft_that_cannot_be_read_has_no_box_and_stops_nothing(tmp_path):
 
 
 # --- any set of torchvision ---
-
-
-TORCHVISION = {"check_files": True}
 
 
 def test_a_set_of_files_has_their_paths_as_keys(tmp_path):
@@ -366,14 +363,10 @@ def test_an_argument_that_a_set_does_not_take_is_named(tmp_path):
 
 
 def test_a_set_whose_labels_are_no_classes_is_refused(tmp_path):
-    for name in ("image", "disp"):
-        (tmp_path / name).mkdir()
-    save(tmp_path / "CLEVR_v1.0/images/test/1.png", pixels(0))
+    save(tmp_path / "clevr/CLEVR_v1.0/images/test/1.png", pixels(0))
+    dataset = TorchvisionDataset(tmp_path, "CLEVRClassification", [{"split": "test"}])
     with pytest.raises(ValueError, match="CLEVRClassification is no classification set"):
-        folder = tmp_path / "clevr"
-        folder.mkdir()
-        (tmp_path / "CLEVR_v1.0").rename(folder / "CLEVR_v1.0")
-        TorchvisionDataset(tmp_path, "CLEVRClassification", [{"split": "test"}]).samples()
+        dataset.samples()
 
 
 def test_download_asks_torchvision_for_every_part(tmp_path, monkeypatch):

@@ -19,8 +19,8 @@ all pairs that are counted here were looked at:
 - In Caltech-101, copies (drawings in other colours, photographs saved twice) correlate 0.70 to 0.98
   at 96 px and 0.72 or more at 32 px, different things up to 0.55. DTD has no pair.
 A pair that is found wrongly costs a little freedom in drawing the folds, one that is missed puts a
-photograph on both sides of one. Missed are twins that are zoomed by more than about a tenth,
-shifted by more than an eighth, or mirrored; crops have a search of their own (halfseen.crops).
+photograph on both sides of one. Missed are twins that are zoomed or shifted by more than a few per
+cent, or mirrored; crops have a search of their own (halfseen.crops).
 """
 
 from concurrent.futures import ThreadPoolExecutor

@@ -127,6 +127,8 @@ def _label_names(part, name):
     Labels are taken from the part's list where it has one, and compared with what the part itself
     says of its first and last image; else every image is asked.
     """
+    if not len(part):
+        raise ValueError(f"torchvision.datasets.{name} lists no image; choose other parts")
     asked = (0, len(part) - 1)
     labels = _listed_labels(part)
     if labels is None:
