@@ -25,6 +25,11 @@ MINIMAL = {
         "mine": {"label": "Mine", "kind": "folder", "root": "images", **BOX},
         "emoji": {"label": "E", "kind": "emoji_scenes", "n_images": 10, "n_classes": 2, **BOX},
         "stuff": {"label": "S", "kind": "photo_textures", "n_images": 10, "n_classes": 2, **BOX},
+        "tiny": {"label": "T", "kind": "cifar100", "n_images": 10, "n_classes": 2, **BOX},
+        "things": {"label": "C", "kind": "caltech101", "n_images": 10, "n_classes": 2, **BOX},
+        "planes": {"label": "A", "kind": "aircraft", "n_images": 10, "n_classes": 2, **BOX},
+        "patterns": {"label": "D", "kind": "dtd", "n_images": 10, "n_classes": 2, **BOX},
+        "food": {"label": "F", "kind": "torchvision", "name": "Food101", **BOX},
     },
     "segmenters": {
         "sam": {"label": "SAM", "kind": "mobile_sam", "weights": "sam_file", "input_px": 512}
@@ -59,6 +64,8 @@ MINIMAL = {
         "tar": {"file": "a.tar", "licence": "MIT", "sources": [{"url": "https://x.org/a.tar"}]}
     },
 }
+SCREENED = {"on_bad_image": "fail", "near_duplicates": True}
+PUBLISHED = {"shards": 1, "root": None, "check_files": True, "images_per_class": None, **SCREENED}
 # What the schema adds to it.
 NETWORK = {
     "weights": None,
@@ -84,9 +91,19 @@ DEFAULTS = {
         "min_dist": 0.1,
         "metric": "cosine",
     },
-    "datasets.mine": {"shards": 1},
+    "datasets.mine": {"shards": 1, **SCREENED},
     "datasets.emoji": {"shards": 1, "background_correlation": 0},
     "datasets.stuff": {"shards": 1},
+    "datasets.tiny": {"archives": [], **PUBLISHED},
+    "datasets.things": {
+        "archives": [],
+        "background_class": False,
+        "crops_of": {"Faces_easy": "Faces"},
+        **PUBLISHED,
+    },
+    "datasets.planes": {"archives": [], "crop_banner": True, **PUBLISHED},
+    "datasets.patterns": {"archives": [], **PUBLISHED},
+    "datasets.food": {"parts": [{}], "n_images": None, "n_classes": None, **PUBLISHED},
     "models.resnet": {"arguments": {}, "position_embedding": None, **NETWORK},
     "models.swin": {"arguments": {}, **NETWORK},
     "models.dino": {"without_head": False, **NETWORK},
@@ -225,7 +242,11 @@ def mappings(value, where=""):
 def test_an_unknown_key_is_refused_wherever_it_stands(minimal, schema_path, problems):
     check_config(minimal, schema_path)
     tables = {key for key, part in MINIMAL.items() if isinstance(part, dict)}
-    free = {where for where in mappings(minimal) if where.endswith(".arguments")}
+    free = {
+        where
+        for where in mappings(minimal)
+        if where.endswith((".arguments", ".crops_of", ".parts.0"))
+    }
     places = set(mappings(minimal)) - tables - free
     accepted = []
     for where in places:
@@ -242,7 +263,7 @@ def listed(*words):
     return ", ".join(map(repr, words))
 
 
-DATASETS = listed("mine", "emoji", "stuff")
+DATASETS = listed(*MINIMAL["datasets"])
 NAME_RULE = "must be lower case letters, digits and _, a letter first"
 DELETED = object()
 PROBLEMS = [
@@ -420,7 +441,16 @@ def test_labels_are_taken_out_of_every_row_and_given_back_by_table(minimal):
     rows = copy.deepcopy(minimal)
     labels = take_labels(minimal)
     assert labels == {
-        "datasets": {"mine": "Mine", "emoji": "E", "stuff": "S"},
+        "datasets": {
+            "mine": "Mine",
+            "emoji": "E",
+            "stuff": "S",
+            "tiny": "T",
+            "things": "C",
+            "planes": "A",
+            "patterns": "D",
+            "food": "F",
+        },
         "segmenters": {"sam": "SAM"},
         "models": {"resnet": "R", "swin": "S", "dino": "D", "statistics": "I"},
         "variants": {"whole": "Whole", "center": "Center"},

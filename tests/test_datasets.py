@@ -11,6 +11,7 @@ from PIL import Image
 
 import halfseen.datasets.emoji_scenes
 import halfseen.datasets.photo_textures
+from halfseen.datasets.decoding import UnreadableImageError
 from halfseen.datasets.emoji_scenes import (
     BACKGROUNDS,
     EMOJI,
@@ -427,6 +428,14 @@ def test_a_mask_that_is_no_image_is_named(folder):
         Folder(folder).samples()
 
 
+def test_a_bad_image_with_a_mask_is_listed_and_named_only_when_it_is_read(folder):
+    (folder / "fox/b.png").write_bytes(b"")
+    dataset = Folder(folder)
+    assert [sample.box for sample in dataset.samples()] == [None] * 4
+    with pytest.raises(UnreadableImageError, match="fox/b.png cannot be decoded as an image"):
+        dataset.image("fox/b.png")
+
+
 def test_an_empty_mask_is_named(folder):
     write_mask(folder / "masks/fox/b.png", (20, 30), 0, 0, value=0)
     with pytest.raises(ValueError, match=f"mask of fox/b.png in {folder}/masks is empty; remove"):
@@ -464,18 +473,29 @@ def test_the_schema_and_the_package_know_the_same_kinds_and_numbers_of_classes(r
             "maximum"
         ]
         for part in rows["allOf"]
-        if "n_classes" in part["then"]["properties"]
+        if "maximum" in part["then"]["properties"].get("n_classes", {})
     }
     assert most == {"emoji_scenes": len(EMOJI), "photo_textures": len(TEXTURES)}
 
 
+# What the schema has for every kind and what a data set is not opened with.
+NOT_OF_THE_SOURCE = {
+    "kind", "label", "segmenter", "prompt", "shards", "archives",
+    "on_bad_image", "near_duplicates", "crops_of",
+}  # fmt: skip
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_keys_of_a_row_and_the_seed_open_a_data_set_of_every_kind(root, folder, kind):
-    values = {"n_images": 10, "n_classes": 2, "background_correlation": 0.5, "root": str(folder)}
+    (folder / "caltech101/101_ObjectCategories").mkdir(parents=True)
+    values = {
+        "n_images": 10, "n_classes": 2, "background_correlation": 0.5, "root": str(folder),
+        "check_files": True, "images_per_class": 3, "background_class": True, "crop_banner": True,
+        "name": "Food101", "parts": [{}],
+    }  # fmt: skip
     for part in dataset_rows(root)["allOf"]:
         if part["if"]["properties"]["kind"]["const"] == kind:
             keys = part["then"]["properties"].keys()
-    row = {key: values[key] for key in keys - {"kind", "label", "segmenter", "prompt", "shards"}}
+    row = {key: values[key] for key in keys - NOT_OF_THE_SOURCE}
     dataset = open_dataset(kind, **row, seed=SEED)
     assert type(dataset) is KINDS[kind]
-    assert dataset.image(dataset.samples()[0].image_id).dtype == np.uint8

@@ -56,7 +56,7 @@ def test_every_rule_names_an_environment_that_exists(root):
 
 DISTRIBUTIONS = {
     "PIL": "pillow", "resvg_py": "resvg-py", "segment_anything": "segment-anything",
-    "sklearn": "scikit-learn", "umap": "umap-learn", "yaml": "pyyaml",
+    "skimage": "scikit-image", "sklearn": "scikit-learn", "umap": "umap-learn", "yaml": "pyyaml",
 }  # fmt: skip
 # Imported inside functions that these scripts do not call: fetching and drawing do without torch.
 NOT_CALLED = {

@@ -137,3 +137,10 @@ def test_an_empty_table_is_refused(path):
     with pytest.raises(ValueError, match=f"the table for {path} has no row"):
         write_table(path, pd.DataFrame({"x": []}))
     assert not path.exists()
+
+
+def test_a_table_that_may_be_empty_is_then_its_header(path):
+    write_table(path, pd.DataFrame(columns=["image_id", "reason"]), may_be_empty=True)
+    assert path.read_text() == "image_id,reason\n"
+    with pytest.raises(ValueError, match="holds NaN"):
+        write_table(path, pd.DataFrame({"x": [float("nan")]}), may_be_empty=True)

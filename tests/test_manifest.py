@@ -81,6 +81,29 @@ def test_of_20_shuffles_the_one_with_the_fullest_rarest_class_is_taken():
     np.testing.assert_array_equal(draw_folds(labels, groups, 3, rng(0)), best)
 
 
+def test_the_search_ends_with_the_first_shuffle_that_cannot_be_bettered(monkeypatch):
+    import sklearn.model_selection
+
+    states = []
+
+    class Counted(sklearn.model_selection.StratifiedGroupKFold):
+        def __init__(self, n_splits, shuffle, random_state):
+            states.append(random_state)
+            super().__init__(n_splits, shuffle=shuffle, random_state=random_state)
+
+    monkeypatch.setattr(sklearn.model_selection, "StratifiedGroupKFold", Counted)
+    labels = np.repeat([0, 1, 2], [11, 25, 40])
+    folds = draw_folds(labels, np.arange(76), 5, rng())
+    assert len(states) == 1
+    assert min(np.bincount(folds[labels == 0])) == 11 // 5
+    # a group of 7 of the 11 leaves 4 for the other folds: one each, never two
+    groups = np.arange(76)
+    groups[:7] = 0
+    folds = draw_folds(labels, groups, 5, rng())
+    assert min(np.bincount(folds[labels == 0])) == 1
+    assert len(states) == 1 + 20
+
+
 def test_the_default_data_sets_have_two_images_of_every_class_in_every_fold(root):
     config = yaml.safe_load((root / "config.yaml").read_text())
     seed, n_folds = config["seed"], config["folds"]

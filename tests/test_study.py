@@ -13,11 +13,11 @@ EVERY_JOB_OF_A_MODEL = Counter(
     extract_features=1, fit_probes=1, measure_similarity=1, count_neighbors=1
 )
 RESULTS_OF_A_STUDY = Counter(
-    gather_tables=1, write_table1=1, summarise_masks=1, plot_variants=1, plot_similarity=2,
-    plot_neighbors=1, make_report=1, all=1,
+    gather_tables=1, write_table1=1, summarise_masks=1, summarise_datasets=1, plot_variants=1,
+    plot_similarity=2, plot_neighbors=1, make_report=1, all=1,
 )  # fmt: skip
 # What is drawn from tables that a new model or an edited analysis changes.
-AGGREGATES = RESULTS_OF_A_STUDY - Counter(plot_variants=1)
+AGGREGATES = RESULTS_OF_A_STUDY - Counter(plot_variants=1, summarise_datasets=1)
 
 
 @pytest.fixture(scope="module")

@@ -58,13 +58,14 @@ def write_text(path, text):
         temporary.write_text(text, encoding="utf-8")
 
 
-def write_table(path, table):
+def write_table(path, table, may_be_empty=False):
     """Write a pandas table to `path` as CSV in one step, without its index.
 
     Floats carry 9 significant digits, enough to give back any float32.
-    Raises ValueError for an empty table or for one that holds NaN or infinity in a number column.
+    Raises ValueError for a table that holds NaN or infinity in a number column, and for an empty
+    one unless it `may_be_empty`: then the file is the header alone.
     """
-    if table.empty:
+    if table.empty and not may_be_empty:
         raise ValueError(f"the table for {path} has no row")
     numbers = table.select_dtypes("number")
     bad = ~numbers.map(lambda value: abs(value) < float("inf")).all()

@@ -51,8 +51,9 @@ def draw_folds(labels, groups, n_folds, rng):
     """The fold (n,) of every image: stratified by label, groups kept whole.
 
     The best of 20 shuffles of scikit-learn's StratifiedGroupKFold, which is greedy: the one whose
-    rarest class in a fold is most frequent. Raises ValueError that names a class which some fold
-    lacks.
+    rarest class in a fold is most frequent. The first that cannot be bettered ends the search: one
+    shuffle takes 54 s for 59,000 groups of 60,000 images of 100 classes. Raises ValueError that
+    names a class which some fold lacks.
     """
     # slow to import, and readers do without
     from sklearn.model_selection import StratifiedGroupKFold
@@ -77,6 +78,8 @@ def draw_folds(labels, groups, n_folds, rng):
         count = _fold_counts(labels, folds, n_folds).min()
         if count > best_count:
             best, best_count = folds, count
+        if best_count == per_class.min() // n_folds:
+            break
     if best_count < 1:
         label, fold = np.argwhere(_fold_counts(labels, best, n_folds) == 0)[0]
         raise ValueError(

@@ -1,5 +1,13 @@
 """What the rules look up: a row or the files of a wildcard. Named for what they return."""
 
+# The keys of a data set's row that say how its images are screened, what is done with them, and
+# where they are brought from; the others say what they are.
+SCREENING_KEYS = {
+    "on_bad_image": "on_bad_image",
+    "near_duplicates": "duplicates",
+    "crops_of": "crops_of",
+}
+USE_KEYS = ("segmenter", "prompt", "shards", "archives")
 FIGURE_KINDS = {"figure2_cca": "mean_squared_cca", "figure3_cka": "linear_cka"}
 
 
@@ -50,11 +58,11 @@ def archive_row(wildcards):
 
 
 def archive_names(wildcards):
-    """The names of the archives of a data set."""
-    names = config["datasets"][wildcards.dataset].get("archives")
-    if not names:
+    """The names of the archives of a data set; none where torchvision brings it."""
+    row = config["datasets"][wildcards.dataset]
+    if not row.get("archives") and row["kind"] != "torchvision":
         raise WorkflowError(f"the row of data set {wildcards.dataset!r} names no archives")
-    return names
+    return row.get("archives", [])
 
 
 def archives_of(wildcards):
@@ -76,6 +84,12 @@ def unpackings_of(wildcards):
     return [{key: row[key] for key in keys} for row in rows]
 
 
+def fetched_row(wildcards):
+    """The part of a data set's row that says what is fetched."""
+    row = config["datasets"][wildcards.dataset]
+    return {key: row[key] for key in ("kind", "name", "parts") if key in row}
+
+
 def files_of_run():
     """(path, row) of each weight file and archive that the jobs of this run are to fetch."""
     for job in workflow.dag.needrun_jobs():
@@ -85,11 +99,23 @@ def files_of_run():
             yield job.output.archive, config["archives"][job.wildcards.archive]
 
 
-
 def source_row(wildcards):
     """The part of a data set's row that says what its images are, without what is done with them."""
     row = config["datasets"][wildcards.dataset]
-    return {key: row[key] for key in row if key not in ("segmenter", "prompt", "shards")}
+    return {key: row[key] for key in row if key not in (*USE_KEYS, *SCREENING_KEYS)}
+
+
+def screening_row(wildcards):
+    """How the images of a data set are screened: the arguments of `halfseen.screening.screen`."""
+    row = config["datasets"][wildcards.dataset]
+    return {SCREENING_KEYS[key]: row[key] for key in row if key in SCREENING_KEYS}
+
+
+def dataset_folder(wildcards):
+    """The folder that a data set is fetched to; nothing where it needs none or has one."""
+    row = config["datasets"][wildcards.dataset]
+    fetched = row.get("archives") or row["kind"] == "torchvision"
+    return rules.fetch_dataset.output.folder if fetched and not row.get("root") else []
 
 
 def segmenter_row(wildcards):

@@ -1,14 +1,23 @@
 rule write_manifest:
+    input:
+        folder=dataset_folder,
     output:
         manifest="results/manifests/{dataset}.csv",
+        bad_images="results/manifests/{dataset}.bad_images.csv",
+        near_duplicates="results/manifests/{dataset}.near_duplicates.csv",
     log:
         "results/logs/write_manifest/{dataset}.log",
     benchmark:
         "results/benchmarks/write_manifest/{dataset}.tsv"
     conda:
-        "../../envs/data.yaml"
+        "../../envs/torch.yaml"
+    threads: 2
+    resources:
+        mem_mb=4000,
+        runtime=120,
     params:
         source=source_row,
+        screening=screening_row,
         seed=config["seed"],
         folds=config["folds"],
         code=code("write_manifest.py"),
@@ -19,6 +28,7 @@ rule write_manifest:
 rule build_shard:
     input:
         manifest=rules.write_manifest.output.manifest,
+        folder=dataset_folder,
         weights=segmenter_weights,
     output:
         shard="results/shards/{dataset}/{shard}.h5",

@@ -51,12 +51,14 @@ rule fetch_dataset:
     benchmark:
         "results/benchmarks/fetch_dataset/{dataset}.tsv"
     conda:
-        "../../envs/data.yaml"
+        "../../envs/torch.yaml"
     resources:
         mem_mb=1000,
         runtime=120,
     params:
+        source=fetched_row,
         archives=unpackings_of,
+        offline=config["offline"],
         code=code("fetch_dataset.py"),
     script:
         "../scripts/fetch_dataset.py"

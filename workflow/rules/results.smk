@@ -2,6 +2,7 @@ localrules:
     gather_tables,
     write_table1,
     summarise_masks,
+    summarise_datasets,
     make_report,
 
 
@@ -106,6 +107,33 @@ rule summarise_masks:
         "../scripts/summarise_masks.py"
 
 
+rule summarise_datasets:
+    input:
+        manifests=collect(rules.write_manifest.output.manifest, dataset=DATASETS),
+        near_duplicates=collect(rules.write_manifest.output.near_duplicates, dataset=DATASETS),
+        bad_images=collect(rules.write_manifest.output.bad_images, dataset=DATASETS),
+    output:
+        csv=f"{RESULTS}/datasets.csv",
+        html=report(
+            f"{RESULTS}/datasets.html",
+            caption="../report/datasets.rst",
+            category="Results",
+            labels={"result": "Data sets", "shows": "images, classes and near-duplicates"},
+        ),
+    log:
+        f"results/logs/summarise_datasets/{STUDY}.log",
+    benchmark:
+        f"results/benchmarks/summarise_datasets/{STUDY}.tsv"
+    conda:
+        "../../envs/figures.yaml"
+    params:
+        datasets=DATASETS,
+        labels=labels_of("datasets"),
+        code=code("summarise_datasets.py"),
+    script:
+        "../scripts/summarise_datasets.py"
+
+
 rule plot_variants:
     input:
         manifests=collect(rules.write_manifest.output.manifest, dataset=DATASETS),
@@ -204,6 +232,7 @@ rule make_results:
         rules.gather_tables.output,
         rules.write_table1.output,
         rules.summarise_masks.output,
+        rules.summarise_datasets.output,
         rules.plot_variants.output,
         collect(rules.plot_similarity.output, figure=FIGURE_KINDS),
         rules.plot_neighbors.output,

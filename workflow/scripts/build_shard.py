@@ -17,7 +17,8 @@ row = snakemake.params.segmenter
 weights, record = snakemake.input.weights
 sha256 = row["sha256"] or read_record(record)["sha256"]
 segmenter = load_segmenter(row["kind"], weights, sha256, row["input_px"], best_device())
-dataset = open_dataset(**snakemake.params.source, seed=snakemake.params.seed)
+folder = snakemake.input.get("folder") or None
+dataset = open_dataset(**snakemake.params.source, folder=folder, seed=snakemake.params.seed)
 manifest = read_manifest(snakemake.input.manifest)
 rows = shard_rows(manifest, int(snakemake.wildcards.shard), snakemake.params.n_shards)
 what = f"masks of {snakemake.wildcards.dataset}"

@@ -1,12 +1,9 @@
 """Any directory of `class/image.jpg`, with optional `masks/class/image.png`."""
 
-from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
-from PIL import Image
-
 from halfseen.datasets.dataset import Sample
+from halfseen.datasets.decoding import UnreadableImageError, image_shape, read_image
 from halfseen.masks import bounding_box
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
@@ -43,23 +40,27 @@ class Folder:
 
     def image(self, image_id):
         """The image as (h, w, 3) uint8 RGB."""
-        return _read(self.root / image_id, "RGB")
+        return read_image(self.root / image_id)
 
     def mask(self, image_id):
         """The mask (h, w) bool, or None; raises ValueError if it is not of the image's size."""
         path = (self.root / MASKS / image_id).with_suffix(".png")
         if not path.is_file():
             return None
-        mask = _read(path, "L") > 0
-        with _opened(self.root / image_id) as image:
-            shape = image.size[::-1]
+        mask = read_image(path, mode="L") > 0
+        shape = image_shape(self.root / image_id)
         if mask.shape != shape:
             raise ValueError(f"{path} is of shape {mask.shape} but its image of {shape}")
         return mask
 
     def _sample(self, image_id):
-        mask = self.mask(image_id)
         box = None
+        try:
+            mask = self.mask(image_id)
+        except UnreadableImageError as error:
+            if error.path != self.root / image_id:
+                raise
+            mask = None  # the image is bad, not its mask; whoever reads the image says so
         if mask is not None:
             if not mask.any():
                 raise ValueError(
@@ -68,19 +69,3 @@ class Folder:
                 )
             box = bounding_box(mask)
         return Sample(image_id, image_id, image_id.split("/")[0], image_id, box)
-
-
-def _read(path, mode):
-    with _opened(path) as image:
-        return np.asarray(image.convert(mode))
-
-
-@contextmanager
-def _opened(path):
-    try:
-        with Image.open(path) as image:
-            yield image
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(
-            f"{path} cannot be decoded as an image ({error}); mend or remove it"
-        ) from error
