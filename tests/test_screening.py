@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -105,6 +107,23 @@ def test_near_duplicates_share_a_group_across_classes_and_bad_images_between_the
     groups = {sample.image_id: sample.group for sample in found.samples}
     assert {groups.pop(name) for name in ("fox/3.jpg", "owl/0.jpg", "owl/1.jpg")} == {"fox/3.jpg"}
     assert all(group == image_id for image_id, group in groups.items())
+
+
+def test_groups_of_the_data_set_s_own_are_kept_and_joined_as_a_whole(root):
+    class Grouped(Folder):
+        def samples(self):
+            number = {"0": "even", "2": "even", "4": "even"}
+            return [
+                replace(one, group=number.get(one.image_id[4], one.image_id))
+                for one in super().samples()
+            ]
+
+    found = screen(Grouped(root), "images", 2, on_bad_image="fail", duplicates=True)
+    groups = {sample.image_id: sample.group for sample in found.samples}
+    joined = {image_id for image_id, group in groups.items() if group == "even"}
+    even = {f"{name}/{number}.jpg" for name in ("fox", "owl") for number in (0, 2, 4)}
+    assert joined == even | {"fox/3.jpg", "owl/1.jpg"}  # owl/0, fox/3 and owl/1 are one photograph
+    assert len(set(groups.values())) == 3
 
 
 def test_near_duplicates_are_left_alone_where_the_row_says_so(root):

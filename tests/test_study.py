@@ -44,7 +44,10 @@ def test_leaves_the_table_the_figures_and_the_report(study):
         for suffix, start in starts.items():
             assert (results / f"figures/{name}{suffix}").read_bytes().startswith(start)
     report = (results / "report.html").read_text()
-    assert all(name in report for name in [*names, "table1.html", "masks.html", "probes.csv"])
+    assert all(
+        name in report
+        for name in [*names, "table1.html", "masks.html", "datasets.html", "probes.csv"]
+    )
     for place in ("table1.md", "figures/", "report.html"):
         assert f"results/minute/{place}" in study.first_output
 
