@@ -26,7 +26,7 @@ sys.path.insert(0, str(ROOT / "workflow"))
 
 from halfseen.config import check_config, take_labels
 from halfseen.digests import code_digest
-from halfseen.fetching import is_another_file, missing_files
+from halfseen.fetching import is_of_row, missing_files
 
 
 configfile: "config.yaml"

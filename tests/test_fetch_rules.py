@@ -90,10 +90,20 @@ def test_files_are_fetched_unpacked_and_never_asked_for_again(site, new_study):
     assert site.requests == 4
 
     assert "Nothing to be done" in study.run(*TARGETS)
-    # another folder, and no network: what is fetched is verified again, and nothing is unpacked
+    # another folder and no network are other ways to the same bytes, and so is another mirror
     study.edit_config(lambda config: config.update(local_folder="elsewhere", offline=True))
-    assert study.jobs(*TARGETS) == Counter(fetch_weights=1, fetch_archive=1)
+    study.edit_config(lambda config: config["weights"]["tiny"]["sources"].reverse())
+    assert "Nothing to be done" in study.run(*TARGETS)
     assert site.requests == 4
+
+
+def test_a_file_that_is_fetched_again_hides_nothing_that_depends_on_it(site, new_study):
+    study = new_study("hidden")
+    study.run("results/archives/tiny_set.archive")
+    # the same bytes, by another promise: fetched, so verified, anew, and unpacked in the same run
+    md5 = hashlib.md5(ARCHIVE).hexdigest()
+    study.edit_config(lambda config: config["archives"]["tiny_set"].update(md5=md5))
+    assert study.jobs(*TARGETS) == Counter(fetch_archive=1, fetch_dataset=1, fetch_weights=1)
 
 
 def test_another_archive_is_fetched_and_unpacked_anew_and_a_damaged_one_is_named(site, new_study):

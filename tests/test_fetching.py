@@ -10,7 +10,7 @@ import yaml
 
 import halfseen.fetching
 from halfseen.downloads import DownloadError, download
-from halfseen.fetching import fetch_file, is_another_file, missing_files
+from halfseen.fetching import fetch_file, is_of_row, missing_files
 from halfseen.weights import WrongBytesError, read_record
 
 GOOD, WRONG = b"the right weights" * 1000, b"another file here" * 1000  # of one length
@@ -103,6 +103,7 @@ def test_a_verified_file_is_put_in_place_with_its_record(url, out):
         "licence": "Apache-2.0",
         "source": source,
         "expected_from": "config",
+        "row": {"sha256": sha256(GOOD), "md5": None},
     }
     assert sorted(path.name for path in out.iterdir()) == ["tiny.pt", "tiny.yaml"]
     assert not (out.parent / "weights.lock.yaml").exists()
@@ -339,14 +340,21 @@ def test_a_gated_file_is_never_asked_for_and_what_to_do_is_told(out, no_connecti
     ]
 
 
-def test_a_record_is_of_another_file_only_where_it_contradicts_the_row(url, out):
-    fetch(out, [{"url": f"{url}/good.pt"}], md5=md5(GOOD))
+def test_a_record_is_of_the_row_whose_hashes_it_was_fetched_for(url, out):
+    sources = [{"url": f"{url}/good.pt"}]
+    row = {"sha256": None, "md5": md5(GOOD)}
+    fetch(out, sources, **row)
     record = out / "tiny.yaml"
-    for row in ({"sha256": sha256(GOOD), "md5": md5(GOOD)}, {"sha256": None}, {}):
-        assert not is_another_file(record, row)
-        assert is_another_file(record, {**row, "md5": md5(WRONG)})
-        assert is_another_file(record, {**row, "sha256": sha256(WRONG)})
-    assert not is_another_file(out / "gone.yaml", {"sha256": sha256(WRONG)})
+    assert is_of_row(record, row)
+    assert is_of_row(record, {"md5": md5(GOOD)})
+    named = {"sha256": sha256(GOOD), "md5": md5(GOOD)}
+    for other in ({}, named, row | {"md5": md5(WRONG)}, row | {"sha256": sha256(WRONG)}):
+        assert not is_of_row(record, other)
+    # the same bytes are kept, and from then on they are those of the new row
+    fetch(out, [], **named)
+    assert is_of_row(record, named)
+    assert not is_of_row(record, row)
+    assert not is_of_row(out / "gone.yaml", row)
 
 
 def row(**keys):

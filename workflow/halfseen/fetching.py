@@ -60,8 +60,9 @@ def fetch_file(
     """
     path, lock_path = Path(path), Path(lock_path)
     promised = _promised(name, sha256, md5, size_bytes, lock_path)
+    row = {"sha256": sha256, "md5": md5}
     if _is_kept(path, record_path, promised):
-        return read_record(record_path)
+        return _recorded(record_path, read_record(record_path) | {"row": row})
     local = str(Path(local_folder) / file) if local_folder else None
     candidate = path.with_name(f"{path.name}.unverified")
     candidate.parent.mkdir(parents=True, exist_ok=True)
@@ -75,9 +76,7 @@ def fetch_file(
     with atomic_path(path) as temporary:
         os.replace(candidate, temporary)
     origin = {"licence": licence, "source": known_as, "expected_from": promised["expected_from"]}
-    record = {"name": name, "file": file, **found, **origin}
-    write_text(record_path, yaml.safe_dump(record, sort_keys=False))
-    return record
+    return _recorded(record_path, {"name": name, "file": file, **found, **origin, "row": row})
 
 
 def missing_files(wanted, local_folder=None, offline=False):
@@ -96,15 +95,17 @@ def missing_files(wanted, local_folder=None, offline=False):
     ]
 
 
-def is_another_file(record_path, row):
-    """Whether the file with that record is another one than `row` promises; False without one."""
+def is_of_row(record_path, row):
+    """Whether the file with that record was fetched for the hashes that `row` gives now."""
     if not Path(record_path).is_file():
         return False
-    record = read_record(record_path)
-    return any(
-        None not in (row.get(key), record.get(key)) and row[key] != record[key]
-        for key in ("sha256", "md5")
-    )
+    now = {key: row.get(key) for key in ("sha256", "md5")}
+    return read_record(record_path).get("row") == now
+
+
+def _recorded(record_path, record):
+    write_text(record_path, yaml.safe_dump(record, sort_keys=False))
+    return record
 
 
 def _missing(row, local_folder):

@@ -1,5 +1,7 @@
 """What the rules look up: a row or the files of a wildcard. Named for what they return."""
 
+from types import SimpleNamespace
+
 # The keys of a data set's row that say how its images are screened, what is done with them, and
 # where they are brought from; the others say what they are.
 SCREENING_KEYS = {
@@ -24,14 +26,41 @@ def labels_of(*tables):
     }
 
 
+def promise_of(table):
+    """A function of a wildcard, the name of a row of `table`, that gives the hashes of its file."""
+
+    def promise(wildcards):
+        row = config[table][wildcards[0]]
+        return {key: row.get(key) for key in ("sha256", "md5")}
+
+    return promise
+
+
+def way_of(table):
+    """A function of a wildcard that gives all that says how the file of that row is brought.
+
+    It is a namespace, because Snakemake compares plain values only: what is there already was held
+    to its hash, and nothing is asked for again because of another mirror, folder or licence.
+    """
+
+    def way(wildcards):
+        row = config[table][wildcards[0]]
+        arguments = {key: row[key] for key in row if key not in ("into", "nested")}
+        return SimpleNamespace(
+            **arguments, local_folder=config["local_folder"], offline=config["offline"]
+        )
+
+    return way
+
+
 def held(paths, row):
     """The paths of a fetched file and its record, in that order, for a consumer's input.
 
-    They are ancient, so that fetching or verifying the same bytes again reruns nothing, unless the
-    row names another file than the one that is there: Snakemake overlooks that a consumer's
-    parameters changed while the job that it takes something ancient from is to run.
+    They are ancient, so that fetching or verifying the same bytes again reruns nothing, as long as
+    the row gives the hashes that they were fetched for. A job that runs while what it made is there
+    hides from Snakemake all that depends on it: what is ancient would wait for the next run.
     """
-    return list(paths) if is_another_file(paths[1], row) else [ancient(path) for path in paths]
+    return [ancient(path) for path in paths] if is_of_row(paths[1], row) else list(paths)
 
 
 def weight_files(name):
@@ -49,12 +78,6 @@ def weights_of_study():
     rows = [config["models"][name] for name in selected["models"]]
     rows += [config["segmenters"][name] for name in sorted(segmenters)]
     return list(dict.fromkeys(row["weights"] for row in rows if row.get("weights")))
-
-
-def archive_row(wildcards):
-    """The part of an archive's row that says what it is, without how it is unpacked."""
-    row = config["archives"][wildcards.archive]
-    return {key: row[key] for key in row if key not in ("into", "nested")}
 
 
 def archive_names(wildcards):

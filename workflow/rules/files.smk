@@ -16,9 +16,8 @@ rule fetch_weights:
     conda:
         "../../envs/data.yaml"
     params:
-        row=lookup(dpath="weights/{weights}", within=config),
-        folder=config["local_folder"],
-        offline=config["offline"],
+        promise=promise_of("weights"),
+        way=way_of("weights"),
     script:
         "../scripts/fetch_weights.py"
 
@@ -34,9 +33,8 @@ rule fetch_archive:
     conda:
         "../../envs/data.yaml"
     params:
-        row=archive_row,
-        folder=config["local_folder"],
-        offline=config["offline"],
+        promise=promise_of("archives"),
+        way=way_of("archives"),
     script:
         "../scripts/fetch_archive.py"
 
@@ -58,7 +56,7 @@ rule fetch_dataset:
     params:
         source=fetched_row,
         archives=unpackings_of,
-        offline=config["offline"],
+        way=SimpleNamespace(offline=config["offline"]),
         code=code("fetch_dataset.py"),
     script:
         "../scripts/fetch_dataset.py"

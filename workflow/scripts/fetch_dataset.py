@@ -10,7 +10,7 @@ from halfseen.weights import read_record, verified
 
 source, folder = snakemake.params.source, snakemake.output.folder
 if source["kind"] == "torchvision":
-    download(source["name"], source["parts"], folder, snakemake.params.offline)
+    download(source["name"], source["parts"], folder, snakemake.params.way.offline)
 else:
     files = snakemake.input.archives  # each archive is followed by its record
     pairs = zip(files[::2], files[1::2], strict=True)

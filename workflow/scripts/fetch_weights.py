@@ -13,7 +13,5 @@ fetch_file(
     record_path=snakemake.output.record,
     lock_path=Path(snakemake.scriptdir).parent / "resources/weights.lock.yaml",
     name=snakemake.wildcards.weights,
-    local_folder=snakemake.params.folder,
-    offline=snakemake.params.offline,
-    **snakemake.params.row,
+    **vars(snakemake.params.way),
 )
