@@ -14,7 +14,7 @@ rule fetch_weights:
     benchmark:
         "results/benchmarks/fetch_weights/{weights}.tsv"
     conda:
-        "../../envs/data.yaml"
+        "../../envs/fetch.yaml"
     params:
         promise=promise_of("weights"),
         way=way_of("weights"),
@@ -31,7 +31,7 @@ rule fetch_archive:
     benchmark:
         "results/benchmarks/fetch_archive/{archive}.tsv"
     conda:
-        "../../envs/data.yaml"
+        "../../envs/fetch.yaml"
     params:
         promise=promise_of("archives"),
         way=way_of("archives"),
