@@ -60,8 +60,8 @@ DISTRIBUTIONS = {
 }  # fmt: skip
 # Imported inside functions that these scripts do not call: fetching and drawing do without torch.
 NOT_CALLED = {
-    "fetch_weights.py": {"torch", "safetensors"},
-    "fetch_archive.py": {"torch", "safetensors"},
+    "fetch_weights.py": {"torch", "safetensors", "numpy"},
+    "fetch_archive.py": {"torch", "safetensors", "numpy"},
     "fetch_dataset.py": {"torch", "safetensors"},
     "plot_variants.py": {"torch"},
 }
