@@ -56,6 +56,7 @@ MINIMAL = {
     },
 }
 # What the schema adds to it.
+COMPUTING = {"batch_size": None, "precision": "float32", "compile": False}
 DEFAULTS = {
     "seed": 20230602,
     "folds": 5,
@@ -72,17 +73,17 @@ DEFAULTS = {
     "datasets.mine": {"shards": 1},
     "datasets.emoji": {"shards": 1, "background_correlation": 0},
     "datasets.stuff": {"shards": 1},
-    "models.resnet": {"arguments": {}, "weights": None, "batch_size": 8},
-    "models.swin": {"arguments": {}, "weights": None, "batch_size": 8},
+    "models.resnet": {"arguments": {}, "weights": None, **COMPUTING},
+    "models.swin": {"arguments": {}, "weights": None, **COMPUTING},
     "models.dino": {
         "arguments": {},
         "unwrap": [],
         "strip": "",
         "drop": [],
         "match": "names",
-        "batch_size": 8,
+        **COMPUTING,
     },
-    "models.statistics": {"batch_size": 8},
+    "models.statistics": {"batch_size": None},
     "variants.whole": {"radius": None, "fill": 0},
     "variants.center": {"fill": 0},
     "measures.cka": {"components": None},
