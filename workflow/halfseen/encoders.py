@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from halfseen.image_statistics import image_statistics
+from halfseen.variants import normalise
 from halfseen.weights import load_state_dict, verified
 
 # How a row says what its network computes with; float32 is what it was trained and compared with.
@@ -27,6 +28,10 @@ class Encoder:
     device: object
     precision: str = "float32"
     compiled: object = None
+
+    def normalised(self, images):
+        """Images (b, h, w, 3) uint8 as pixels (b, 3, h, w) float32 on which nothing is hidden."""
+        return self._laid_out(normalise(images, self.mean, self.std))
 
     @torch.inference_mode()
     def encode(self, pixels, visible):
@@ -51,9 +56,13 @@ class Encoder:
         return torch.autocast(kind, PRECISIONS[self.precision], enabled=lower)
 
     def _arguments(self, pixels, visible):
+        is_module = isinstance(self.network, nn.Module)
+        return (self._laid_out(pixels),) if is_module else (pixels, visible)
+
+    def _laid_out(self, pixels):
         if not isinstance(self.network, nn.Module):
-            return pixels, visible
-        return (pixels.contiguous(memory_format=best_memory_format(self.network)),)
+            return pixels
+        return pixels.contiguous(memory_format=best_memory_format(self.network))
 
 
 def load_encoder(

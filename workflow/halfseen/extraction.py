@@ -17,7 +17,7 @@ from halfseen.encoder_checks import FirstBatch, frozen
 from halfseen.files import atomic_path
 from halfseen.progress import progress_bar
 from halfseen.shards import read_batches, read_by_image
-from halfseen.variants import MASKED, compose, visible_pixels
+from halfseen.variants import MASKED, hide, visible_pixels
 
 # Keys of a model's row that change no feature: every job asserts it of the last two.
 NOT_IN_KEY = {"weights", "batch_size", "compile"}
@@ -82,16 +82,16 @@ class WithinMemory:
     def __init__(self, encoder, size, what):
         self.encoder, self.size, self.what = encoder, size, what
 
-    def encode(self, images, visible, fill):
-        """Representations (b, d) of images (b, h, w, 3) uint8 of which `visible` (b, h, w) shows.
+    def encode(self, pixels, visible, fill):
+        """Representations (b, d) of normalised pixels (b, 3, h, w) where `visible` (b, h, w).
 
-        Each part is composed on the device. Out of memory, the part is halved, for good, and tried
-        again; what is done is kept. Raises RuntimeError where a single image does not fit.
+        Out of memory, a part is halved, for good, and tried again; what is done is kept. Raises
+        RuntimeError where a single image does not fit.
         """
         parts, start = [], 0
-        while start < len(images):
+        while start < len(pixels):
             rows = slice(start, start + self.size)
-            part = self._encode_or_none(images[rows], visible[rows], fill)
+            part = self._encode_or_none(pixels[rows], visible[rows], fill)
             if part is None:
                 self._halve()
             else:
@@ -99,12 +99,9 @@ class WithinMemory:
                 start += len(part)
         return np.concatenate(parts)
 
-    def _encode_or_none(self, images, visible, fill):
-        encoder = self.encoder
+    def _encode_or_none(self, pixels, visible, fill):
         try:
-            return encoder.encode(
-                compose(images, visible, encoder.mean, encoder.std, fill), visible
-            )
+            return self.encoder.encode(hide(pixels, visible, fill), visible)
         except torch.OutOfMemoryError:
             # Halving waits until this frame and the tensors that the error holds are gone.
             return None
@@ -176,12 +173,13 @@ def _encode_batches(file, batches, n, variants, encoder, size, what):
     with progress_bar(n * len(variants), what) as progress:
         for ids, *tensors in _one_ahead(_prepared(batches, variants, device)):
             images, *shown = (tensor.to(device, non_blocking=True) for tensor in tensors)
+            pixels = encoder.normalised(images)
             for (name, variant), visible in zip(variants.items(), shown, strict=True):
-                features = fitting.encode(images, visible, variant["fill"])
+                features = fitting.encode(pixels, visible, variant["fill"])
                 _store(file, name, slice(start, start + len(ids)), features, n, ids)
                 progress.update(len(ids))
                 if first is None:
-                    again = partial(_encode_again, images, visible, variant["fill"])
+                    again = partial(_encode_again, pixels, visible, variant["fill"])
                     where = f"{what}, variant {name!r}"
                     first, attributes = _checked(again, features, fitting, where)
             start += len(ids)
@@ -204,9 +202,9 @@ def _checked(again, features, fitting, what):
     return first, {"precision": encoder.precision} | ({} if exact else apart)
 
 
-def _encode_again(images, visible, fill, fitting, rows):
+def _encode_again(pixels, visible, fill, fitting, rows):
     rows = list(rows)
-    return fitting.encode(images[rows], visible[rows], fill)
+    return fitting.encode(pixels[rows], visible[rows], fill)
 
 
 def _prepared(batches, variants, device):
