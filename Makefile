@@ -29,6 +29,7 @@ weights: $(VENV)/installed
 # Each benchmark writes results/bench/NAME.csv; the last command prints them as one table.
 bench: weights
 	python tests/bench/bench_masks.py
+	python tests/bench/bench_extraction.py
 	python tests/bench/bench_study.py
 	python tests/bench/show.py
 

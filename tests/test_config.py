@@ -75,7 +75,9 @@ NETWORK = {
     "rename": [],
     "match": "names",
     "recipe": None,
-    "batch_size": 8,
+    "batch_size": None,
+    "precision": "float32",
+    "compile": False,
 }
 DEFAULTS = {
     "seed": 20230602,
@@ -107,7 +109,7 @@ DEFAULTS = {
     "models.resnet": {"arguments": {}, "position_embedding": None, **NETWORK},
     "models.swin": {"arguments": {}, **NETWORK},
     "models.dino": {"without_head": False, **NETWORK},
-    "models.statistics": {"batch_size": 8},
+    "models.statistics": {"batch_size": None},
     "variants.whole": {"radius": None, "fill": 0},
     "variants.center": {"fill": 0},
     "measures.cka": {"components": None},

@@ -39,3 +39,17 @@ def test_without_glibc_nothing_is_done_and_that_is_said(monkeypatch):
 
     monkeypatch.setattr(platform, "libc_ver", lambda: ("", ""))
     assert keep_freed_memory() is False
+
+
+def test_float32_is_not_tf32():
+    import torch
+
+    from halfseen.devices import use_full_float32
+
+    assert torch.backends.cudnn.conv.fp32_precision == "tf32", "the default that the call is for"
+    try:
+        use_full_float32()
+        for part in (torch.backends.cuda.matmul, torch.backends.cudnn.conv):
+            assert part.fp32_precision == "ieee"
+    finally:
+        torch.backends.fp32_precision = "none"

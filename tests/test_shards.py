@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import h5py
 import numpy as np
@@ -9,6 +10,7 @@ from halfseen.manifest import build_manifest
 from halfseen.shards import (
     made_by,
     read_batches,
+    read_by_image,
     read_column,
     segment_images,
     shard_rows,
@@ -62,7 +64,7 @@ def shard(manifest, tmp_path):
 
 
 def test_images_masks_and_ids_come_back_aligned(shard, manifest):
-    batches = list(read_batches([shard], batch_size=5))
+    batches = list(read_batches([shard], manifest.image_id.tolist(), batch_size=5))
     assert [len(ids) for ids, _, _ in batches] == [5, 5, 2]
     assert np.concatenate([ids for ids, _, _ in batches]).tolist() == manifest.image_id.tolist()
     for ids, images, masks in batches:
@@ -110,14 +112,43 @@ def test_shards_share_out_every_row_once(manifest):
     assert {len(part) for part in parts} == {2, 3}
 
 
-def test_digests_follow_the_images_and_the_masks(shard, manifest, tmp_path):
+def test_batches_follow_the_order_asked_for_over_all_shards(shard, manifest, tmp_path):
+    paths = []
+    for number in range(3):
+        rows = shard_rows(manifest, number, 3)
+        content = segment_images(Squares(), rows, Boxes(), "box", 4, "squares")
+        paths.append(tmp_path / f"part_{number}.h5")
+        write_shard(paths[-1], content, {})
+    wanted = [f"s{i:02d}" for i in (11, 0, 5, 6, 4, 2, 9)]
+    one, three = (list(read_batches(where, wanted, 3)) for where in ([shard], paths))
+    assert [ids.tolist() for ids, _, _ in three] == [wanted[:3], wanted[3:6], wanted[6:]]
+    assert [images[0, 0, 0, 0] for _, images, _ in three] == [11, 6, 9]
+    for batch, same in zip(one, three, strict=True):
+        assert all(map(np.array_equal, batch, same))
+
+
+def test_an_image_that_no_shard_holds_is_named(shard):
+    with pytest.raises(ValueError, match="no shard holds the image 's99'"):
+        list(read_batches([shard], ["s01", "s99"], 5))
+
+
+def test_digests_follow_each_image_and_each_mask(shard, manifest, tmp_path):
+    other = tmp_path / "other.h5"
     content = segment_images(Squares(), manifest, Boxes(), "box", 4, "squares")
+    changed = content["image_ids"][3]
     content["masks"][3] = ~content["masks"][3]
-    write_shard(tmp_path / "other.h5", content, {"prompt": "box"})
-    ours, other = made_by(shard), made_by(tmp_path / "other.h5")
-    assert ours["prompt"] == "box"
-    assert ours["images_digest"] == other["images_digest"]
-    assert ours["masks_digest"] != other["masks_digest"]
+    write_shard(other, content, {"prompt": "box"})
+    assert made_by(shard) == {"prompt": "box"}
+    assert read_by_image([shard], "image_digests") == read_by_image([other], "image_digests")
+    ours, theirs = (read_by_image([path], "mask_digests") for path in (shard, other))
+    assert [image_id for image_id in ours if ours[image_id] != theirs[image_id]] == [changed]
+    assert len(set(read_by_image([shard], "image_digests").values())) == 12
+
+
+def test_an_image_in_two_shards_is_refused(shard, tmp_path):
+    copy = shutil.copy(shard, tmp_path / "copy.h5")
+    with pytest.raises(ValueError, match="image 's00' stands twice in the shards, again in .*copy"):
+        read_by_image([shard, copy], "mask_digests")
 
 
 def test_masks_are_stored_as_bits(shard):

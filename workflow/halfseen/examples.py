@@ -20,9 +20,9 @@ def example_variants(shards, manifest, variants, count, rng):
         for name in classes
     }
     found = {}
-    for ids, images, masks in read_batches(shards, 64):
-        for row in np.flatnonzero(np.isin(ids, list(chosen))):
-            found[ids[row]] = _variants_of(images[row], masks[row], variants)
+    for ids, images, masks in read_batches(shards, list(chosen), 64):
+        for image_id, image, mask in zip(ids, images, masks, strict=True):
+            found[image_id] = _variants_of(image, mask, variants)
     return [(name, found[image_id]) for image_id, name in chosen.items()]
 
 

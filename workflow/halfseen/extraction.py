@@ -2,30 +2,45 @@
 
 import hashlib
 import json
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import h5py
 import numpy as np
 import torch
 
+from halfseen.devices import default_batch_size
 from halfseen.digests import content_digest
+from halfseen.encoder_checks import FirstBatch, frozen
 from halfseen.files import atomic_path
 from halfseen.progress import progress_bar
-from halfseen.shards import made_by, read_batches
-from halfseen.variants import MASKED, compose, visible_pixels
+from halfseen.recipes import own_view
+from halfseen.shards import read_batches, read_by_image
+from halfseen.variants import MASKED, hide, visible_pixels
+
+# Keys of a model's row that change no feature: every job asserts it of the last two.
+NOT_IN_KEY = {"weights", "batch_size", "compile"}
 
 
 def feature_inputs(shards, manifest, model, seed, code):
     """Everything but the variant that representations depend on, as builtins for `variant_key`.
 
-    `model` is the row with its weights' `sha256`; the path of the file does not count.
+    `model` is the row with its weights' `sha256`; the path of the file does not count, nor how the
+    images are split over shards or batches. Raises ValueError for shards that do not hold exactly
+    the manifest's images.
     """
+    ids = manifest.image_id.tolist()
+    images = read_by_image(shards, "image_digests")
+    masks = read_by_image(shards, "mask_digests")
+    _require_same_images(images.keys(), ids)
     return {
-        "images": [made_by(shard)["images_digest"] for shard in shards],
-        "masks": [made_by(shard)["masks_digest"] for shard in shards],
-        "image_ids": hashlib.sha256("\n".join(manifest.image_id).encode()).hexdigest(),
+        "images": _digest_of_all(images[image_id] for image_id in ids),
+        "masks": _digest_of_all(masks[image_id] for image_id in ids),
+        "image_ids": _digest_of_all(ids),
         "labels": content_digest(manifest.label.tolist()),
-        "model": {key: value for key, value in model.items() if key != "weights"},
+        "model": {key: value for key, value in model.items() if key not in NOT_IN_KEY},
         "seed": seed,
         "dtype": "float32",
         "code": code,
@@ -47,27 +62,96 @@ def update_features(path, shards, manifest, variants, inputs, load, batch_size, 
     """Write the representations of all `variants` (name -> row), computing only what is missing.
 
     Groups of the file that is there already whose key still holds are kept, those of other variants
-    too. `load()` gives the encoder and is called only when something is to be computed. Each group
-    holds `features` (n, d) float32, `image_ids` and `labels`, in the manifest's order. Raises
-    ValueError for non-finite features and for shards that do not hold the manifest's images.
+    too. `load()` gives the encoder and is called only when something is to be computed;
+    `batch_size` None is the device's own. Each group holds `features` (n, d) float32, `image_ids`
+    and `labels`, in the manifest's order, and says in which `precision` they were computed. Memory
+    does not grow with the number of images. Raises ValueError for non-finite features and for an
+    encoder that is not frozen or whose features depend on the batch or on the order.
     """
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
-        kept = _copy_valid_groups(path, file, inputs, variants)
-        missing = {name: row for name, row in variants.items() if name not in kept}
-        print(
-            f"{what}: kept {sorted(kept) or 'no variant'}, computing {sorted(missing) or 'none'}",
-            flush=True,
-        )
-        if missing:
-            _encode_shards(file, shards, manifest, missing, load(), batch_size, what)
-        for name, row in missing.items():
-            file[name].create_dataset(
-                "image_ids", data=manifest.image_id.tolist(), dtype=h5py.string_dtype()
+    with atomic_path(path) as temporary:
+        if _holds(path, variants, inputs):
+            print(f"{what}: every variant still holds", flush=True)
+            shutil.copyfile(path, temporary)
+            return
+        with h5py.File(temporary, "w") as file:
+            _write_groups(file, path, shards, manifest, variants, inputs, load, batch_size, what)
+
+
+class WithinMemory:
+    """Encodes batches in parts that fit the device's memory, found by halving."""
+
+    def __init__(self, encoder, size, what):
+        self.encoder, self.size, self.what = encoder, size, what
+
+    def encode(self, pixels, visible, fill):
+        """Representations (b, d) of normalised pixels (b, 3, h, w) where `visible` (b, h, w).
+
+        Out of memory, a part is halved, for good, and tried again; what is done is kept. Raises
+        RuntimeError where a single image does not fit.
+        """
+        parts, start = [], 0
+        while start < len(pixels):
+            rows = slice(start, start + self.size)
+            part = self._encode_or_none(pixels[rows], visible[rows], fill)
+            if part is None:
+                self._halve()
+            else:
+                parts.append(part)
+                start += len(part)
+        return np.concatenate(parts)
+
+    def _encode_or_none(self, pixels, visible, fill):
+        try:
+            return self.encoder.encode(hide(pixels, visible, fill), visible)
+        except torch.OutOfMemoryError:
+            # Halving waits until this frame and the tensors that the error holds are gone.
+            return None
+
+    def _halve(self):
+        if self.size == 1:
+            raise RuntimeError(
+                f"{self.what}: not even one image fits the memory of {self.encoder.device}; give "
+                "its row `precision: bfloat16`, or run on a GPU with more memory or on the CPU"
             )
-            file[name]["labels"] = manifest.label.to_numpy()
-            file[name].attrs["variant"] = json.dumps(row, sort_keys=True)
-            file[name].attrs["key"] = variant_key(inputs, row)
-        file.attrs["made_by"] = json.dumps(inputs, sort_keys=True)
+        self.size //= 2
+        torch.cuda.empty_cache()
+        print(f"{self.what}: out of memory, {self.size} images a batch from here on", flush=True)
+
+
+def _holds(path, variants, inputs):
+    """Whether the file is there already, of these inputs, and lacks none of the variants."""
+    if not Path(path).exists():
+        return False
+    with h5py.File(path) as file:
+        keys = {name: group.attrs["key"] for name, group in file.items()}
+        wanted = {name: variant_key(inputs, row) for name, row in variants.items()}
+        same = file.attrs["made_by"] == json.dumps(inputs, sort_keys=True)
+    return same and keys == keys | wanted
+
+
+def _write_groups(file, path, shards, manifest, variants, inputs, load, batch_size, what):
+    kept = _copy_valid_groups(path, file, inputs, variants)
+    missing = {name: row for name, row in variants.items() if name not in kept}
+    print(
+        f"{what}: kept {sorted(kept) or 'no variant'}, computing {sorted(missing) or 'none'}",
+        flush=True,
+    )
+    ids, labels = manifest.image_id.tolist(), manifest.label.to_numpy()
+    attributes = {}
+    if missing:
+        encoder = load()
+        size = batch_size or default_batch_size(encoder.device)
+        batches = read_batches(shards, ids, size)
+        with frozen(encoder, what):
+            attributes = _encode_batches(file, batches, len(ids), missing, encoder, size, what)
+    for name, row in missing.items():
+        group = file[name]
+        group.create_dataset("image_ids", data=ids, dtype=h5py.string_dtype())
+        group["labels"] = labels
+        group.attrs.update(attributes)
+        group.attrs["variant"] = json.dumps(row, sort_keys=True)
+        group.attrs["key"] = variant_key(inputs, row)
+    file.attrs["made_by"] = json.dumps(inputs, sort_keys=True)
 
 
 def _copy_valid_groups(path, file, inputs, variants):
@@ -83,35 +167,66 @@ def _copy_valid_groups(path, file, inputs, variants):
     return kept
 
 
-def _encode_shards(file, shards, manifest, variants, encoder, batch_size, what):
-    position = {image_id: row for row, image_id in enumerate(manifest.image_id)}
-    filled = np.zeros(len(manifest), dtype=bool)
-    with progress_bar(len(manifest) * len(variants), what) as progress:
-        for ids, images, masks in read_batches(shards, batch_size):
-            rows = _rows_of(ids, position)
-            filled[rows] = True
-            pixels = torch.from_numpy(images).to(encoder.device)
-            for name, variant in variants.items():
-                visible = torch.from_numpy(
-                    visible_pixels(variant["keep"], masks, variant["radius"])
-                ).to(encoder.device)
-                masked = compose(pixels, visible, encoder.mean, encoder.std, variant["fill"])
-                _store(file, name, rows, encoder.encode(masked, visible), len(manifest), ids)
+def _encode_batches(file, batches, n, variants, encoder, size, what):
+    """Fill the groups of `variants` batch by batch; the attributes that tell how it was done."""
+    device, fitting = torch.device(encoder.device), WithinMemory(encoder, size, what)
+    start, first = 0, None
+    with progress_bar(n * len(variants), what) as progress:
+        for ids, *tensors in _one_ahead(_prepared(batches, variants, encoder.recipe, device)):
+            images, *shown = (tensor.to(device, non_blocking=True) for tensor in tensors)
+            pixels = encoder.normalised(images)
+            for (name, variant), visible in zip(variants.items(), shown, strict=True):
+                features = fitting.encode(pixels, visible, variant["fill"])
+                _store(file, name, slice(start, start + len(ids)), features, n, ids)
                 progress.update(len(ids))
-    if not filled.all():
-        lacking = manifest.image_id[~filled]
-        raise ValueError(
-            f"the shards lack {len(lacking)} images of the manifest, among them {lacking.iloc[0]!r}"
-        )
+                if first is None:
+                    again = partial(_encode_again, pixels, visible, variant["fill"])
+                    where = f"{what}, variant {name!r}"
+                    first, attributes = _checked(again, features, fitting, where)
+            start += len(ids)
+    first.check_once_more()
+    return attributes
 
 
-def _rows_of(ids, position):
-    unknown = [image_id for image_id in ids if image_id not in position]
-    if unknown:
-        raise ValueError(
-            f"the shards hold images that the manifest lacks, among them {unknown[0]!r}"
+def _checked(again, features, fitting, what):
+    """The first batch, checked, and the attributes that say how exact its features are."""
+    encoder, exact = fitting.encoder, fitting.encoder.precision == "float32"
+    first = FirstBatch(partial(again, fitting), features, asserted=exact, what=what)
+    apart = {"batch_difference": first.check_batch_and_order()}
+    if encoder != encoder.plain():
+        plain = WithinMemory(encoder.plain(), fitting.size, what)
+        everything = range(len(features))
+        apart["float32_difference"], apart["float32_cosine"] = first.check_against(
+            again(plain, everything)
         )
-    return np.array([position[image_id] for image_id in ids])
+    # What is asserted need not be recorded.
+    return first, {"precision": encoder.precision} | ({} if exact else apart)
+
+
+def _encode_again(pixels, visible, fill, fitting, rows):
+    rows = list(rows)
+    return fitting.encode(pixels[rows], visible[rows], fill)
+
+
+def _prepared(batches, variants, recipe, device):
+    """Batches as tensors on the CPU: ids, the model's view, and what each variant shows of it.
+
+    For a GPU they are page-locked, so that they are copied while it computes.
+    """
+    for ids, images, masks in batches:
+        images, masks = own_view(torch.from_numpy(images), masks, recipe)
+        shown = [visible_pixels(row["keep"], masks, row["radius"]) for row in variants.values()]
+        tensors = [images, *map(torch.from_numpy, shown)]
+        yield ids, *(tensor.pin_memory() if device.type == "cuda" else tensor for tensor in tensors)
+
+
+def _one_ahead(batches):
+    """`batches`, the next one being made in a thread of its own while one is worked on."""
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        coming = thread.submit(next, batches, None)
+        while (batch := coming.result()) is not None:
+            coming = thread.submit(next, batches, None)
+            yield batch
 
 
 def _store(file, variant, rows, features, n, ids):
@@ -125,3 +240,20 @@ def _store(file, variant, rows, features, n, ids):
             "features", (n, features.shape[1]), dtype="float32"
         )
     file[variant]["features"][rows] = features
+
+
+def _require_same_images(held, ids):
+    lacking = [image_id for image_id in ids if image_id not in held]
+    if lacking:
+        raise ValueError(
+            f"the shards lack {len(lacking)} images of the manifest, among them {lacking[0]!r}"
+        )
+    unknown = held - set(ids)
+    if unknown:
+        raise ValueError(
+            f"the shards hold images that the manifest lacks, among them {min(unknown)!r}"
+        )
+
+
+def _digest_of_all(words):
+    return hashlib.sha256("\n".join(words).encode()).hexdigest()

@@ -57,7 +57,8 @@ def segment_images(dataset, rows, segmenter, prompt, batch_size, what):
 def write_shard(path, shard, attributes):
     """Write a shard as HDF5: images chunked by image, masks packed to bits, provenance as columns.
 
-    `attributes` (builtins) say how the shard was made and are kept as JSON.
+    `attributes` (builtins) say how the shard was made and are kept as JSON. The columns
+    `image_digests` and `mask_digests` tell of every image whether it is still the same.
     """
     with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
         images, masks = np.stack(shard["images"]), np.packbits(np.stack(shard["masks"]), axis=-1)
@@ -68,18 +69,20 @@ def write_shard(path, shard, attributes):
         file.create_dataset("image_ids", data=shard["image_ids"], dtype=h5py.string_dtype())
         for name, dtype in PROVENANCE.items():
             file.create_dataset(f"provenance/{name}", data=shard[name], dtype=dtype)
-        digests = {"images_digest": _digest(images), "masks_digest": _digest(masks)}
-        file.attrs["made_by"] = json.dumps(attributes | digests, sort_keys=True)
+        for name, arrays in {"image_digests": images, "mask_digests": masks}.items():
+            digests = [hashlib.sha256(array.tobytes()).hexdigest() for array in arrays]
+            file.create_dataset(name, data=digests, dtype=h5py.string_dtype())
+        file.attrs["made_by"] = json.dumps(attributes, sort_keys=True)
 
 
 def made_by(path):
-    """How a shard was made: the attributes of `write_shard`, `images_digest`, `masks_digest`."""
+    """How a shard was made: the attributes of `write_shard`."""
     with h5py.File(path) as file:
         return json.loads(file.attrs["made_by"])
 
 
 def read_column(path, name):
-    """One column of a shard: `image_ids`, a name of `PROVENANCE`, `masks` or `exact_masks` as bool.
+    """One column of a shard: ids, digests, a name of `PROVENANCE`, masks or exact masks as bool.
 
     None for `exact_masks` where the data set has none.
     """
@@ -95,15 +98,43 @@ def read_column(path, name):
         return column.asstr()[:] if h5py.check_string_dtype(column.dtype) else column[:]
 
 
-def read_batches(paths, batch_size):
-    """Batches of all shards in turn: image_ids, images (b, 224, 224, 3), masks (b, 224, 224)."""
+def read_by_image(paths, name):
+    """{image_id: value} of one column of all shards; ValueError for an image that stands twice."""
+    values = {}
     for path in paths:
+        ids = read_column(path, "image_ids")
+        if twice := values.keys() & set(ids):
+            raise ValueError(f"image {min(twice)!r} stands twice in the shards, again in {path}")
+        values |= zip(ids, read_column(path, name), strict=True)
+    return values
+
+
+def read_batches(paths, image_ids, batch_size):
+    """Batches of `image_ids`, in their order: ids, images (b, 224, 224, 3), masks (b, 224, 224).
+
+    So the batches do not depend on how many shards the images are split over. Holds one batch, and
+    of the shards no more than the ids. Raises ValueError for an image that no shard holds.
+    """
+    places = {}
+    for path in paths:
+        ids = read_column(path, "image_ids")
+        places |= {image_id: (path, row) for row, image_id in enumerate(ids)}
+    for start in range(0, len(image_ids), batch_size):
+        ids = np.asarray(image_ids[start : start + batch_size], dtype=object)
+        if unknown := [image_id for image_id in ids if image_id not in places]:
+            raise ValueError(f"no shard holds the image {unknown[0]!r}")
+        yield ids, *_read_images([places[image_id] for image_id in ids])
+
+
+def _read_images(places):
+    images, masks = [None] * len(places), [None] * len(places)
+    # Only the files of this batch are open: a data set may have more shards than a process files.
+    for path in {path for path, _ in places}:
         with h5py.File(path) as file:
-            ids = file["image_ids"].asstr()[:]
-            for start in range(0, len(ids), batch_size):
-                rows = slice(start, start + batch_size)
-                masks = np.unpackbits(file["masks"][rows], axis=-1).astype(bool)
-                yield ids[rows], file["images"][rows], masks
+            for position, (where, row) in enumerate(places):
+                if where == path:
+                    images[position], masks[position] = file["images"][row], file["masks"][row]
+    return np.stack(images), np.unpackbits(np.stack(masks), axis=-1).astype(bool)
 
 
 def _segment_batch(dataset, batch, segmenter, prompt_for):
@@ -136,10 +167,6 @@ def _chosen_mask(prompt, fallback, logits, predicted_iou):
         "stability": stability_score(logits[index]) if index >= 0 else 0.0,
         "fallback": reason,
     } | mask_shape(mask)
-
-
-def _digest(array):
-    return hashlib.sha256(array.tobytes()).hexdigest()
 
 
 def _exact_mask(dataset, image_id):

@@ -6,7 +6,7 @@ log_to(snakemake.log[0])
 
 from functools import partial
 
-from halfseen.devices import best_device, keep_freed_memory, use_threads
+from halfseen.devices import best_device, keep_freed_memory, use_full_float32, use_threads
 from halfseen.encoders import load_encoder
 from halfseen.extraction import feature_inputs, update_features
 from halfseen.manifest import read_manifest
@@ -14,6 +14,7 @@ from halfseen.weights import read_record
 
 keep_freed_memory()
 use_threads(snakemake.threads)
+use_full_float32()
 model = dict(snakemake.params.model)
 batch_size = model.pop("batch_size")
 if snakemake.input.weights:
