@@ -114,6 +114,23 @@ def test_features_hold_when_the_images_are_split_over_other_shards(study):
     assert study.path.read_bytes() == one
 
 
+def test_a_recipe_shows_its_view_of_image_and_mask(study):
+    # 224 px resized to 256, of which the middle 224 are kept: the outer 14 columns are cut off
+    study.options = {"recipe": {"resize_px": 256, "crop_px": 224, "interpolation": "bicubic"}}
+    study.update()
+    k = np.arange(N)
+    assert study.read("original")[:, 0] == pytest.approx(10 * k / 255, abs=1e-6)
+    assert study.read("foreground")[:, 3] == pytest.approx(0)  # at most 10 columns, on the left
+    assert study.read("background")[:, 3] == pytest.approx(1)
+    assert study.read("center")[:, 3] == pytest.approx(np.pi * 0.25**2, abs=1e-3)
+
+
+def test_another_recipe_recomputes_everything(study):
+    study.update()
+    recipe = {"resize_px": 256, "crop_px": 224, "interpolation": "bicubic"}
+    assert study.update(model=MODEL | {"recipe": recipe}) == 4
+
+
 def test_nothing_is_computed_twice(study):
     study.update()
     assert study.update() == 0
