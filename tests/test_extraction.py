@@ -1,3 +1,4 @@
+import os
 import re
 import shutil
 import subprocess
@@ -456,7 +457,7 @@ for manifest, shard, out in {jobs!r}:
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the peak from /proc")
 def test_memory_does_not_grow_with_the_number_of_images(tmp_path, root, write_blank_shard):
     jobs = []
-    for n in (64, 65, 320):
+    for n in (64, 320):
         ids = [f"i{k}" for k in range(n)]
         samples = [Sample(ids[k], "-", "ab"[k % 2], f"g{k}") for k in range(n)]
         manifest = build_manifest(samples, 2, np.random.default_rng(0))
@@ -465,7 +466,11 @@ def test_memory_does_not_grow_with_the_number_of_images(tmp_path, root, write_bl
         write_manifest(tmp_path / f"{n}.csv", manifest)
         jobs.append((str(tmp_path / f"{n}.csv"), str(shard), str(tmp_path / f"{n}_features.h5")))
     code = MEASURE_MEMORY.format(path=str(root / "workflow"), jobs=jobs)
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    _, few, many = (float(mb) for mb in re.findall(r"peak (\S+)", done.stdout))
-    # Held at once, the images alone would be 38 MB more; the first run fills the allocator's pools.
-    assert many - few < 19
+    # Blocks of more than 64 KiB go back to the kernel when freed, so that the peak is what is held.
+    environment = os.environ | {"MALLOC_MMAP_THRESHOLD_": "65536"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
+    )
+    few, many = (float(mb) for mb in re.findall(r"peak (\S+)", done.stdout))
+    # Held at once, the images alone would be 38 MB more.
+    assert many - few < 10
