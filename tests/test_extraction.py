@@ -410,7 +410,7 @@ def test_a_lower_precision_is_recorded_with_its_difference_to_float32(textured, 
     lengths = np.linalg.norm(found, axis=1) * np.linalg.norm(exact["original"], axis=1)
     cosines = (found * exact["original"]).sum(axis=1) / lengths
     assert attributes["float32_cosine"] == pytest.approx(cosines.min(), abs=1e-6)
-    assert attributes["precision"] == "bfloat16"
+    assert (attributes["precision"], attributes["compared_on"]) == ("bfloat16", "original")
     assert 0 <= attributes["batch_difference"] < 1e-2
     assert "differ by" in capfd.readouterr().out
 
