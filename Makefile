@@ -13,9 +13,9 @@ study: $(VENV)/installed
 	$(SNAKEMAKE)
 
 # The paper's study on real parts of its data sets, in the folder that HALFSEEN_DATA names; weights that cannot be had are
-# random ones of the published layouts.
+# random ones of the published layouts. IMAGES=5 takes five images of every class.
 paper_subset: weights
-	python tests/paper_subset.py results/trial --cores $(CORES)
+	python tests/paper_subset.py results/trial --cores $(CORES) $(if $(IMAGES),--images-per-class $(IMAGES))
 
 test: lint weights
 	python -m pytest
