@@ -25,9 +25,20 @@ MINIMAL = {
         "emoji": {"label": "E", "kind": "emoji_scenes", "n_images": 10, "n_classes": 2, **BOX},
         "stuff": {"label": "S", "kind": "photo_textures", "n_images": 10, "n_classes": 2, **BOX},
     },
-    "segmenters": {
-        "sam": {"label": "SAM", "kind": "mobile_sam", "weights": "sam_file", "input_px": 512}
+    "segmenters": {"sam": {"label": "SAM", "kind": "mobile_sam", "weights": "sam_file"}},
+    "detectors": {
+        "finder": {
+            "label": "Finder",
+            "weights": {
+                "config.json": "dino_file",
+                "model.safetensors": "dino_file",
+                "preprocessor_config.json": "dino_file",
+                "tokenizer.json": "dino_file",
+                "tokenizer_config.json": "dino_file",
+            },
+        }
     },
+    "prompts": {"words": {"label": "Words", "kind": "text", "detector": "finder"}},
     "models": {
         "resnet": {"label": "R", "loader": "timm", "name": "resnet18", **COLOURS},
         "swin": {"label": "S", "loader": "torchvision", "name": "swin_t", **COLOURS},
@@ -72,6 +83,13 @@ DEFAULTS = {
     "datasets.mine": {"shards": 1},
     "datasets.emoji": {"shards": 1, "background_correlation": 0},
     "datasets.stuff": {"shards": 1},
+    "segmenters.sam": {"input_px": 1024, "precision": "float32", "device": "auto"},
+    "prompts.words": {
+        "template": "{}.",
+        "overrides": {},
+        "box_threshold": 0.3,
+        "text_threshold": 0.25,
+    },
     "models.resnet": {"arguments": {}, "weights": None, "batch_size": 8},
     "models.swin": {"arguments": {}, "weights": None, "batch_size": 8},
     "models.dino": {
@@ -216,7 +234,7 @@ def mappings(value, where=""):
 def test_an_unknown_key_is_refused_wherever_it_stands(minimal, schema_path, problems):
     check_config(minimal, schema_path)
     tables = {key for key, part in MINIMAL.items() if isinstance(part, dict)}
-    free = {where for where in mappings(minimal) if where.endswith(".arguments")}
+    free = {where for where in mappings(minimal) if where.endswith((".arguments", ".overrides"))}
     places = set(mappings(minimal)) - tables - free
     accepted = []
     for where in places:
@@ -290,6 +308,41 @@ PROBLEMS = [
         "qqq",
         "models.dino.weights: 'qqq' is no row of weights, which has 'sam_file', 'dino_file'",
     ),
+    (
+        "segmenters.sam",
+        "kind",
+        "sam_vit_g",
+        "segmenters.sam.kind: 'sam_vit_g' is not one of 'mobile_sam', 'sam_vit_h', 'sam_vit_l', "
+        "'sam_vit_b'; did you mean 'sam_vit_l'?",
+    ),
+    (
+        "detectors.finder.weights",
+        "tokenizer.json",
+        DELETED,
+        "detectors.finder.weights: lacks the key 'tokenizer.json'",
+    ),
+    (
+        "prompts.words",
+        "detector",
+        "findr",
+        "prompts.words.detector: 'findr' is no row of detectors, which has 'finder'; "
+        "did you mean 'finder'?",
+    ),
+    (
+        "prompts.words",
+        "template",
+        "{name}.",
+        "prompts.words.template: '{name}.' does not match '^[^{}]*(\\\\{\\\\}[^{}]*)?$' (What the "
+        "detector is asked, {} being the class name in lower case without underscores; full stops "
+        "part phrases.)",
+    ),
+    (
+        "prompts.words",
+        "box_threshold",
+        1.3,
+        "prompts.words.box_threshold: 1.3 is greater than the maximum of 1 (Score that a box must "
+        "exceed; 0.3 is LangSAM's, which the paper used.)",
+    ),
     ("measures", "CKA", MINIMAL["measures"]["cka"], f"measures: the name 'CKA' {NAME_RULE}"),
     ("variants", "1st", MINIMAL["variants"]["whole"], f"variants: the name '1st' {NAME_RULE}"),
     ("models", "vit-s", MINIMAL["models"]["swin"], f"models: the name 'vit-s' {NAME_RULE}"),
@@ -361,8 +414,8 @@ def test_a_table_that_is_none_is_told_and_so_is_every_row_that_it_lacks(minimal,
     ]
 
 
-def test_an_empty_config_lacks_every_table(problems):
-    tables = [key for key in MINIMAL if key != "study"]
+def test_an_empty_config_lacks_every_table_that_a_study_needs(problems):
+    tables = [key for key in MINIMAL if key not in ("study", "detectors", "prompts")]
     assert problems({}) == [f"config.yaml: lacks the key {listed('study', *tables)}"]
 
 
@@ -413,6 +466,8 @@ def test_labels_are_taken_out_of_every_row_and_given_back_by_table(minimal):
     assert labels == {
         "datasets": {"mine": "Mine", "emoji": "E", "stuff": "S"},
         "segmenters": {"sam": "SAM"},
+        "detectors": {"finder": "Finder"},
+        "prompts": {"words": "Words"},
         "models": {"resnet": "R", "swin": "S", "dino": "D", "statistics": "I"},
         "variants": {"whole": "Whole", "center": "Center"},
         "measures": {"cka": "CKA"},
