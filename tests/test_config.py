@@ -31,9 +31,20 @@ MINIMAL = {
         "patterns": {"label": "D", "kind": "dtd", "n_images": 10, "n_classes": 2, **BOX},
         "food": {"label": "F", "kind": "torchvision", "name": "Food101", **BOX},
     },
-    "segmenters": {
-        "sam": {"label": "SAM", "kind": "mobile_sam", "weights": "sam_file", "input_px": 512}
+    "segmenters": {"sam": {"label": "SAM", "kind": "mobile_sam", "weights": "sam_file"}},
+    "detectors": {
+        "finder": {
+            "label": "Finder",
+            "weights": {
+                "config.json": "dino_file",
+                "model.safetensors": "dino_file",
+                "preprocessor_config.json": "dino_file",
+                "tokenizer.json": "dino_file",
+                "tokenizer_config.json": "dino_file",
+            },
+        }
     },
+    "prompts": {"words": {"label": "Words", "kind": "text", "detector": "finder"}},
     "models": {
         "resnet": {"label": "R", "loader": "timm", "name": "resnet18", **POOLED},
         "swin": {"label": "S", "loader": "torchvision", "name": "swin_t", **POOLED},
@@ -106,6 +117,13 @@ DEFAULTS = {
     "datasets.planes": {"archives": [], "crop_banner": True, **PUBLISHED},
     "datasets.patterns": {"archives": [], **PUBLISHED},
     "datasets.food": {"parts": [{}], "n_images": None, "n_classes": None, **PUBLISHED},
+    "segmenters.sam": {"input_px": 1024, "precision": "float32", "device": "auto"},
+    "prompts.words": {
+        "template": "{}.",
+        "overrides": {},
+        "box_threshold": 0.3,
+        "text_threshold": 0.25,
+    },
     "models.resnet": {"arguments": {}, "position_embedding": None, **NETWORK},
     "models.swin": {"arguments": {}, **NETWORK},
     "models.dino": {"without_head": False, **NETWORK},
@@ -247,7 +265,7 @@ def test_an_unknown_key_is_refused_wherever_it_stands(minimal, schema_path, prob
     free = {
         where
         for where in mappings(minimal)
-        if where.endswith((".arguments", ".crops_of", ".parts.0"))
+        if where.endswith((".arguments", ".crops_of", ".parts.0", ".overrides"))
     }
     places = set(mappings(minimal)) - tables - free
     accepted = []
@@ -322,6 +340,41 @@ PROBLEMS = [
         "qqq",
         "models.dino.weights: 'qqq' is no row of weights, which has 'sam_file', 'dino_file'",
     ),
+    (
+        "segmenters.sam",
+        "kind",
+        "sam_vit_g",
+        "segmenters.sam.kind: 'sam_vit_g' is not one of 'mobile_sam', 'sam_vit_h', 'sam_vit_l', "
+        "'sam_vit_b'; did you mean 'sam_vit_l'?",
+    ),
+    (
+        "detectors.finder.weights",
+        "tokenizer.json",
+        DELETED,
+        "detectors.finder.weights: lacks the key 'tokenizer.json'",
+    ),
+    (
+        "prompts.words",
+        "detector",
+        "findr",
+        "prompts.words.detector: 'findr' is no row of detectors, which has 'finder'; "
+        "did you mean 'finder'?",
+    ),
+    (
+        "prompts.words",
+        "template",
+        "{name}.",
+        "prompts.words.template: '{name}.' does not match '^[^{}]*(\\\\{\\\\}[^{}]*)?$' (What the "
+        "detector is asked, {} being the class name in lower case without underscores; full stops "
+        "part phrases.)",
+    ),
+    (
+        "prompts.words",
+        "box_threshold",
+        1.3,
+        "prompts.words.box_threshold: 1.3 is greater than the maximum of 1 (Score that a box must "
+        "exceed; 0.3 is LangSAM's, which the paper used.)",
+    ),
     ("measures", "CKA", MINIMAL["measures"]["cka"], f"measures: the name 'CKA' {NAME_RULE}"),
     ("variants", "1st", MINIMAL["variants"]["whole"], f"variants: the name '1st' {NAME_RULE}"),
     ("models", "vit-s", MINIMAL["models"]["swin"], f"models: the name 'vit-s' {NAME_RULE}"),
@@ -393,8 +446,8 @@ def test_a_table_that_is_none_is_told_and_so_is_every_row_that_it_lacks(minimal,
     ]
 
 
-def test_an_empty_config_lacks_every_table(problems):
-    tables = [key for key in MINIMAL if key not in ("study", "archives")]
+def test_an_empty_config_lacks_every_table_that_a_study_needs(problems):
+    tables = [key for key in MINIMAL if key not in ("study", "archives", "detectors", "prompts")]
     assert problems({}) == [f"config.yaml: lacks the key {listed('study', *tables)}"]
 
 
@@ -454,6 +507,8 @@ def test_labels_are_taken_out_of_every_row_and_given_back_by_table(minimal):
             "food": "F",
         },
         "segmenters": {"sam": "SAM"},
+        "detectors": {"finder": "Finder"},
+        "prompts": {"words": "Words"},
         "models": {"resnet": "R", "swin": "S", "dino": "D", "statistics": "I"},
         "variants": {"whole": "Whole", "center": "Center"},
         "measures": {"cka": "CKA"},

@@ -1,12 +1,22 @@
 import hashlib
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
+from segment_anything import SamPredictor, sam_model_registry
+from segment_anything.build_sam import _build_sam
 
 from halfseen.datasets.emoji_scenes import EmojiScenes
 from halfseen.masks import choose_mask, intersection_over_union
-from halfseen.segmenters import Segmenter, load_segmenter, mobile_sam
+from halfseen.segmenters import (
+    SEGMENTERS,
+    VIT_ENCODERS,
+    Segmenter,
+    load_segmenter,
+    mobile_sam,
+    vit_sam,
+)
 
 SHA256 = "6dbb90523a35330fedd7f1d3dfc66f995213d81b29a5ca8108dbcdd4e37d6c2f"
 
@@ -101,3 +111,147 @@ def test_no_prompt_is_an_error_and_not_some_mask(segmenter, scenes):
 
 def test_the_checkpoint_is_the_published_one(mobile_sam):
     assert hashlib.sha256(mobile_sam.read_bytes()).hexdigest() == SHA256
+
+
+# SAM with a vision transformer, but one of 2 narrow blocks, the second one global.
+SMALL = {"embed_dim": 32, "depth": 2, "num_heads": 2, "global_attn_indexes": (1,)}
+
+
+@pytest.fixture(scope="module")
+def upstream():
+    """segment_anything's own SAM of that size, every weight random."""
+    torch.manual_seed(0)
+    sam = _build_sam(32, 2, 2, [1])
+    for weights in sam.parameters():  # rel_pos and pos_embed would be 0
+        weights.data.add_(0.1 * torch.randn_like(weights))
+    return sam
+
+
+@pytest.fixture(scope="module")
+def checkpoint(upstream, tmp_path_factory):
+    """Its weights in a file of the layout of sam_vit_b_01ec64.pth, and the file's hash."""
+    path = tmp_path_factory.mktemp("sam") / "sam_vit_small.pth"
+    torch.save(upstream.state_dict(), path)
+    return path, hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.fixture
+def load_small(checkpoint, monkeypatch):
+    """A function that loads it as a row would, by the name of a kind."""
+    monkeypatch.setitem(SEGMENTERS, "sam_vit_b", partial(vit_sam, SMALL))
+    return partial(load_segmenter, "sam_vit_b", *checkpoint)
+
+
+@pytest.fixture(scope="module")
+def picture():
+    return np.random.default_rng(1).integers(0, 256, (150, 224, 3), dtype=np.uint8)
+
+
+BOX_PX = (40.0, 30.0, 170.0, 120.0)
+
+
+def test_a_vision_transformer_gives_what_segment_anything_s_own_predictor_gives(
+    upstream, load_small, picture
+):
+    predictor = SamPredictor(upstream)
+    predictor.set_image(picture)
+    wanted, wanted_iou, _ = predictor.predict(box=np.array(BOX_PX), return_logits=True)
+    (logits,), (iou,) = load_small(1024).candidates(picture[None], [{"box": BOX_PX}])
+    assert logits == pytest.approx(wanted, abs=1e-4)
+    assert iou == pytest.approx(wanted_iou, abs=1e-5)
+    assert ((logits > 0) == (wanted > 0)).all()
+    assert 0.05 < (logits > 0).mean() < 0.95
+
+
+@pytest.mark.parametrize("size", ["vit_b", "vit_l", "vit_h"])
+def test_the_three_sizes_are_built_as_segment_anything_s_registry_builds_them(size):
+    with torch.device("meta"):
+        theirs = sam_model_registry[size]()
+        # It is strict: the names and the shapes of all tensors agree, or it raises.
+        ours = vit_sam(VIT_ENCODERS[f"sam_{size}"], theirs.state_dict(), 1024)
+    assert list(ours.state_dict()) == list(theirs.state_dict())
+    assert repr(ours) == repr(theirs)  # among others the norms' eps
+    for own, other in zip(ours.image_encoder.blocks, theirs.image_encoder.blocks, strict=True):
+        assert own.window_size == other.window_size
+        assert (own.attn.num_heads, own.attn.scale) == (other.attn.num_heads, other.attn.scale)
+        assert own.attn.use_rel_pos is other.attn.use_rel_pos is True
+    assert (ours.pixel_mean == theirs.pixel_mean).all()
+    assert (ours.pixel_std == theirs.pixel_std).all()
+
+
+def test_a_vision_transformer_s_missing_left_over_or_misshapen_tensor_is_named(upstream):
+    tensors = upstream.state_dict()
+    del tensors["image_encoder.blocks.1.attn.rel_pos_h"]
+    tensors["of_another_network"] = torch.zeros(1)
+    tensors["image_encoder.pos_embed"] = torch.zeros(1, 32, 32, 32)
+    with pytest.raises(RuntimeError) as told:
+        vit_sam(SMALL, tensors, 1024)
+    for name in ("blocks.1.attn.rel_pos_h", "of_another_network", "pos_embed"):
+        assert name in str(told.value)
+
+
+def test_at_its_own_size_no_position_is_touched(upstream):
+    sam = vit_sam(SMALL, upstream.state_dict(), 1024)
+    for name, tensor in upstream.state_dict().items():
+        assert torch.equal(sam.state_dict()[name], tensor), name
+
+
+def test_at_another_size_a_position_embedding_that_is_a_slope_stays_one(upstream):
+    tensors = upstream.state_dict()
+    slope = (torch.arange(64) + 0.5) / 64
+    tensors["image_encoder.pos_embed"] = slope.expand(1, 32, 64, 64).permute(0, 2, 3, 1)
+    found = vit_sam(SMALL, tensors, 512).image_encoder.pos_embed[0]
+    assert found.shape == (32, 32, 32)
+    expected = (torch.arange(32) + 0.5) / 32
+    assert torch.allclose(found[5, 2:-2, 7], expected[2:-2], atol=1e-6)  # columns
+    assert torch.allclose(found[2:-2, 5, 7], expected[5].expand(28), atol=1e-6)  # rows
+
+
+def test_at_another_size_segment_anything_resamples_the_relative_positions(upstream, picture):
+    sam = vit_sam(SMALL, upstream.state_dict(), 256)
+    # The same network built for 256 px, its tables resampled before they are loaded.
+    tensors = upstream.state_dict()
+    resampled = sam.image_encoder.pos_embed.detach()
+    tensors["image_encoder.pos_embed"] = resampled
+    for axis in "hw":
+        name = f"image_encoder.blocks.1.attn.rel_pos_{axis}"
+        table = torch.nn.functional.interpolate(tensors[name].T[None], size=31, mode="linear")
+        tensors[name] = table[0].T
+    built = type(sam.image_encoder)(
+        img_size=256, out_chans=256, use_rel_pos=True, window_size=14, **SMALL,
+        norm_layer=partial(torch.nn.LayerNorm, eps=1e-6),
+    )  # fmt: skip
+    encoder = "image_encoder."
+    built.load_state_dict(
+        {key.removeprefix(encoder): tensors[key] for key in tensors if key.startswith(encoder)}
+    )
+    pixels = torch.rand(1, 3, 256, 256)
+    with torch.inference_mode():
+        assert torch.allclose(sam.image_encoder(pixels), built(pixels), atol=1e-5)
+
+
+def test_a_smaller_input_still_gives_masks_of_the_image_s_size(load_small, picture):
+    logits, iou = load_small(256).candidates(picture[None], [{"box": BOX_PX}])
+    assert logits.shape == (1, 3, 150, 224)
+    assert iou.shape == (1, 3)
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_reduced_precision_rounds_the_embeddings_and_nothing_else(load_small, precision):
+    pixels = torch.randn(1, 3, 256, 256)
+    exact, rounded = (load_small(256, precision=each).sam for each in ("float32", precision))
+    with torch.inference_mode():
+        wanted, found = (sam.image_encoder(pixels) for sam in (exact, rounded))
+    assert found.dtype == torch.float32
+    error = (found - wanted).norm() / wanted.norm()
+    assert 1e-5 < error < (5e-2 if precision == "bfloat16" else 5e-3)
+    assert {weights.dtype for weights in rounded.parameters()} == {torch.float32}
+
+
+def test_a_mask_of_reduced_precision_is_the_same_mask(segmenter, mobile_sam, scenes):
+    sample = scenes.samples()[0]
+    image, prompts = scenes.image(sample.image_id)[None], [{"box": sample.box}]
+    reduced = load_segmenter("mobile_sam", mobile_sam, SHA256, 512, precision="bfloat16")
+    masks = [each.candidates(image, prompts)[0][0] > 0 for each in (segmenter, reduced)]
+    for one, other in zip(*masks, strict=True):
+        assert intersection_over_union(one, other) > 0.97

@@ -32,6 +32,18 @@ def use_full_float32():
     torch.backends.fp32_precision = "ieee"
 
 
+def device_named(name):
+    """The device of a row's `device`: `auto` is the best one; `cuda` without one is an error."""
+    if name == "auto":
+        return best_device()
+    if name == "cuda" and not torch.cuda.is_available():
+        raise RuntimeError(
+            "the row says device: cuda, but this job sees no CUDA device; "
+            "ask for a GPU, or say device: auto"
+        )
+    return torch.device(name)
+
+
 def keep_freed_memory():
     """Let glibc keep freed memory for the next tensor instead of handing it back to the kernel.
 

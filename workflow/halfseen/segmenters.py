@@ -1,8 +1,16 @@
 """Promptable segmenters: SAM and its relatives, built from PyPI's `segment-anything` and timm."""
 
+from functools import partial
+
 import numpy as np
 import torch
-from segment_anything.modeling import MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
+from segment_anything.modeling import (
+    ImageEncoderViT,
+    MaskDecoder,
+    PromptEncoder,
+    Sam,
+    TwoWayTransformer,
+)
 from segment_anything.modeling.common import LayerNorm2d
 from segment_anything.utils.transforms import ResizeLongestSide
 from torch import nn
@@ -11,6 +19,14 @@ from halfseen.weights import load_state_dict
 
 EMBEDDING_DIM = 256
 STRIDE_PX = 16
+TRAINED_PX = 1024
+# The encoders of segment_anything's build_sam.py, where each of SAM's three sizes is built.
+VIT_ENCODERS = {
+    "sam_vit_h": dict(embed_dim=1280, depth=32, num_heads=16, global_attn_indexes=(7, 15, 23, 31)),
+    "sam_vit_l": dict(embed_dim=1024, depth=24, num_heads=16, global_attn_indexes=(5, 11, 17, 23)),
+    "sam_vit_b": dict(embed_dim=768, depth=12, num_heads=12, global_attn_indexes=(2, 5, 8, 11)),
+}
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 class Segmenter:
@@ -113,12 +129,63 @@ def mobile_sam(state_dict, input_px):
     return sam.to(memory_format=torch.channels_last)
 
 
-SEGMENTERS = {"mobile_sam": mobile_sam}
+def vit_sam(encoder, state_dict, input_px):
+    """SAM with a vision transformer, the weights of upstream's `sam_vit_*.pth`; 1024 px is its own.
+
+    `encoder` are the sizes of its image encoder, a value of `VIT_ENCODERS`. At 512 or 256 px the
+    absolute position embedding is resampled (bicubic, as ViTDet does between image sizes) and
+    segment_anything interpolates the relative ones of its global blocks itself; it was trained at
+    1024 px only, so smaller inputs are faster and less exact. Raises RuntimeError where a key is
+    missing, left over or of another shape.
+    """
+    # No memory and no random numbers for weights that the file's own tensors replace.
+    with torch.device("meta"):
+        image_encoder = ImageEncoderViT(
+            img_size=TRAINED_PX,
+            patch_size=STRIDE_PX,
+            out_chans=EMBEDDING_DIM,
+            norm_layer=partial(nn.LayerNorm, eps=1e-6),
+            use_rel_pos=True,
+            window_size=14,
+            **encoder,
+        )
+    sam = _sam_around(image_encoder, input_px)
+    sam.load_state_dict(state_dict, strict=True, assign=True)
+    if input_px != TRAINED_PX:
+        image_encoder.img_size = input_px
+        image_encoder.pos_embed = nn.Parameter(
+            _resampled_positions(image_encoder.pos_embed.detach(), input_px // STRIDE_PX)
+        )
+    return sam
 
 
-def load_segmenter(kind, weights, sha256, input_px, device="cpu"):
+SEGMENTERS = {"mobile_sam": mobile_sam} | {
+    kind: partial(vit_sam, encoder) for kind, encoder in VIT_ENCODERS.items()
+}
+
+
+class ReducedPrecision(nn.Module):
+    """An image encoder that computes in `dtype` where autocast allows; weights and output stay.
+
+    The embeddings come back as float32: SAM's decoder is small and keeps its full precision.
+    """
+
+    def __init__(self, encoder, dtype):
+        super().__init__()
+        self.encoder, self.dtype, self.img_size = encoder, dtype, encoder.img_size
+
+    def forward(self, pixels):
+        """Image embeddings of normalised pixels, float32."""
+        with torch.autocast(pixels.device.type, dtype=self.dtype):
+            return self.encoder(pixels).float()
+
+
+def load_segmenter(kind, weights, sha256, input_px, device="cpu", precision="float32"):
     """The segmenter of a `segmenters:` row, with the verified weights of the file `weights`."""
-    return Segmenter(SEGMENTERS[kind](load_state_dict(weights, sha256), input_px), device)
+    sam = SEGMENTERS[kind](load_state_dict(weights, sha256), input_px)
+    if precision != "float32":
+        sam.image_encoder = ReducedPrecision(sam.image_encoder, PRECISIONS[precision])
+    return Segmenter(sam, device)
 
 
 def _sam_around(image_encoder, input_px):
@@ -143,6 +210,15 @@ def _sam_around(image_encoder, input_px):
         pixel_mean=[123.675, 116.28, 103.53],
         pixel_std=[58.395, 57.12, 57.375],
     )
+
+
+def _resampled_positions(pos_embed, side):
+    """The position embedding (1, h, w, d) of another grid, (1, side, side, d)."""
+    channels_first = pos_embed.permute(0, 3, 1, 2)
+    resampled = nn.functional.interpolate(
+        channels_first, size=(side, side), mode="bicubic", align_corners=False
+    )
+    return resampled.permute(0, 2, 3, 1).contiguous()
 
 
 def _timm_names(state_dict):

@@ -5,7 +5,7 @@ from halfseen.logs import log_to
 log_to(snakemake.log[0])
 
 from halfseen.datasets.kinds import open_dataset
-from halfseen.devices import best_device, keep_freed_memory, use_threads
+from halfseen.devices import device_named, keep_freed_memory, use_threads
 from halfseen.manifest import read_manifest
 from halfseen.segmenters import load_segmenter
 from halfseen.shards import segment_images, shard_rows, write_shard
@@ -16,7 +16,8 @@ use_threads(snakemake.threads)
 row = snakemake.params.segmenter
 weights, record = snakemake.input.weights
 sha256 = row["sha256"] or read_record(record)["sha256"]
-segmenter = load_segmenter(row["kind"], weights, sha256, row["input_px"], best_device())
+device = device_named(row["device"])
+segmenter = load_segmenter(row["kind"], weights, sha256, row["input_px"], device, row["precision"])
 folder = snakemake.input.get("folder") or None
 dataset = open_dataset(**snakemake.params.source, folder=folder, seed=snakemake.params.seed)
 manifest = read_manifest(snakemake.input.manifest)
