@@ -6,7 +6,7 @@ from pathlib import Path
 import yaml
 from jsonschema import Draft202012Validator, ValidationError, validators
 
-TABLES_WITH_LABELS = ("datasets", "segmenters", "models", "variants", "measures")
+TABLES_WITH_LABELS = ("datasets", "segmenters", "prompts", "models", "variants", "measures")
 
 
 class ConfigError(ValueError):

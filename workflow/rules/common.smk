@@ -1,5 +1,7 @@
 """What the rules look up: a row or the files of a wildcard. Named for what they return."""
 
+# The keys of a data set's row that say what is done with its images; the others say what they are.
+USE_KEYS = ("segmenter", "prompt", "second_prompt", "segment_on", "shards")
 FIGURE_KINDS = {"figure2_cca": "mean_squared_cca", "figure3_cka": "linear_cka"}
 
 
@@ -24,18 +26,30 @@ def weight_files(name):
 def source_row(wildcards):
     """The part of a data set's row that says what its images are, without what is done with them."""
     row = config["datasets"][wildcards.dataset]
-    return {key: row[key] for key in row if key not in ("segmenter", "prompt", "shards")}
+    return {key: row[key] for key in row if key not in USE_KEYS}
 
 
 def segmenter_row(wildcards):
     """The row of the segmenter that a data set uses, with the hash that its weights must have."""
     row = config["segmenters"][config["datasets"][wildcards.dataset]["segmenter"]]
-    return row | {"sha256": config["weights"][row["weights"]]["sha256"]}
+    name = row.get("weights")
+    return row | {"sha256": config["weights"][name]["sha256"] if name else None}
+
+
+def masking_row(wildcards):
+    """What the segmenter is asked about the images of a data set: the arguments of `SamMasks`."""
+    row = config["datasets"][wildcards.dataset]
+    second = row["second_prompt"]
+    return {
+        "prompt": config["prompts"][row["prompt"]],
+        "second_prompt": config["prompts"][second] if second else None,
+        "segment_on": row["segment_on"],
+    }
 
 
 def segmenter_weights(wildcards):
-    """The weight file of the segmenter that a data set uses, and its record."""
-    return weight_files(segmenter_row(wildcards)["weights"])
+    """The weight file of the segmenter that a data set uses, and its record; nothing if given."""
+    return weight_files(segmenter_row(wildcards).get("weights"))
 
 
 def shards_of(wildcards):
