@@ -31,7 +31,10 @@ MINIMAL = {
         "patterns": {"label": "D", "kind": "dtd", "n_images": 10, "n_classes": 2, **BOX},
         "food": {"label": "F", "kind": "torchvision", "name": "Food101", **BOX},
     },
-    "segmenters": {"sam": {"label": "SAM", "kind": "mobile_sam", "weights": "sam_file"}},
+    "segmenters": {
+        "sam": {"label": "SAM", "kind": "mobile_sam", "weights": "sam_file"},
+        "ready": {"label": "Ready", "kind": "given"},
+    },
     "detectors": {
         "finder": {
             "label": "Finder",
@@ -44,7 +47,13 @@ MINIMAL = {
             },
         }
     },
-    "prompts": {"words": {"label": "Words", "kind": "text", "detector": "finder"}},
+    "prompts": {
+        "box": {"label": "Box", "kind": "box"},
+        "point": {"label": "Point", "kind": "center_point"},
+        "points": {"label": "Points", "kind": "grid"},
+        "all": {"label": "All", "kind": "automatic"},
+        "words": {"label": "Words", "kind": "text", "detector": "finder"},
+    },
     "models": {
         "resnet": {"label": "R", "loader": "timm", "name": "resnet18", **POOLED},
         "swin": {"label": "S", "loader": "torchvision", "name": "swin_t", **POOLED},
@@ -75,8 +84,16 @@ MINIMAL = {
         "tar": {"file": "a.tar", "licence": "MIT", "sources": [{"url": "https://x.org/a.tar"}]}
     },
 }
+MASKING = {"second_prompt": None, "segment_on": "crop"}
 SCREENED = {"on_bad_image": "fail", "near_duplicates": True}
-PUBLISHED = {"shards": 1, "root": None, "check_files": True, "images_per_class": None, **SCREENED}
+PUBLISHED = {
+    "shards": 1,
+    "root": None,
+    "check_files": True,
+    "images_per_class": None,
+    **MASKING,
+    **SCREENED,
+}
 # What the schema adds to it.
 NETWORK = {
     "weights": None,
@@ -104,9 +121,9 @@ DEFAULTS = {
         "min_dist": 0.1,
         "metric": "cosine",
     },
-    "datasets.mine": {"shards": 1, **SCREENED},
-    "datasets.emoji": {"shards": 1, "background_correlation": 0},
-    "datasets.stuff": {"shards": 1},
+    "datasets.mine": {"shards": 1, **MASKING, **SCREENED},
+    "datasets.emoji": {"shards": 1, "background_correlation": 0, **MASKING},
+    "datasets.stuff": {"shards": 1, **MASKING},
     "datasets.tiny": {"archives": [], **PUBLISHED},
     "datasets.things": {
         "archives": [],
@@ -117,12 +134,24 @@ DEFAULTS = {
     "datasets.planes": {"archives": [], "crop_banner": True, **PUBLISHED},
     "datasets.patterns": {"archives": [], **PUBLISHED},
     "datasets.food": {"parts": [{}], "n_images": None, "n_classes": None, **PUBLISHED},
-    "segmenters.sam": {"input_px": 1024, "precision": "float32", "device": "auto"},
+    "segmenters.sam": {
+        "input_px": 1024,
+        "precision": "float32",
+        "device": "auto",
+        "batch_size": None,
+    },
+    "segmenters.ready": {"folder": None},
+    "prompts.box": {"jitter": [-0.05], "fallback": ["filled_box", "empty"]},
+    "prompts.point": {"fallback": ["disc"]},
+    "prompts.points": {"points_per_side": 3, "frame": [0, 0.1], "fallback": ["disc"]},
+    "prompts.all": {"points_per_side": 16, "fallback": ["grid", "disc"]},
     "prompts.words": {
         "template": "{}.",
         "overrides": {},
         "box_threshold": 0.3,
         "text_threshold": 0.25,
+        "jitter": [-0.05],
+        "fallback": ["grid", "disc"],
     },
     "models.resnet": {"arguments": {}, "position_embedding": None, **NETWORK},
     "models.swin": {"arguments": {}, **NETWORK},
@@ -299,7 +328,8 @@ PROBLEMS = [
         "n_image",
         96,
         "datasets.stuff: unknown key 'n_image' (value 96); the keys are 'kind', 'label', "
-        "'segmenter', 'prompt', 'shards', 'n_images', 'n_classes'; did you mean 'n_images'?",
+        "'segmenter', 'prompt', 'second_prompt', 'segment_on', 'shards', 'n_images', 'n_classes'; "
+        "did you mean 'n_images'?",
     ),
     (
         "probe",
@@ -318,8 +348,43 @@ PROBLEMS = [
         "datasets.mine",
         "prompt",
         "center",
-        "datasets.mine.prompt: 'center' is not one of 'box', 'center_point'; "
-        "did you mean 'center_point'?",
+        "datasets.mine.prompt: 'center' is no row of prompts, which has "
+        "'box', 'point', 'points', 'all', 'words'",
+    ),
+    (
+        "datasets.mine",
+        "second_prompt",
+        "boxes",
+        "datasets.mine.second_prompt: 'boxes' is no row of prompts, which has "
+        "'box', 'point', 'points', 'all', 'words'; did you mean 'box'?",
+    ),
+    (
+        "datasets.mine",
+        "segment_on",
+        "corp",
+        "datasets.mine.segment_on: 'corp' is not one of 'crop', 'source'; did you mean 'crop'?",
+    ),
+    (
+        "prompts.all.fallback",
+        0,
+        "gird",
+        "prompts.all.fallback.0: 'gird' is not one of 'grid', 'center_point', 'filled_box', "
+        "'disc', 'empty', 'full'; did you mean 'grid'?",
+    ),
+    (
+        "prompts.box",
+        "fallback",
+        ["grid", "filled_box"],
+        "prompts.box.fallback: ['grid', 'filled_box'] does not contain items matching the given "
+        "schema (What is tried in turn where no mask is allowed; one of disc, empty and full, "
+        "which never fail, is among them.)",
+    ),
+    (
+        "segmenters.ready",
+        "weights",
+        "sam_file",
+        "segmenters.ready: unknown key 'weights' (value 'sam_file'); the keys are 'kind', 'label', "
+        "'folder'",
     ),
     (
         "studies.small.models",
@@ -345,7 +410,7 @@ PROBLEMS = [
         "kind",
         "sam_vit_g",
         "segmenters.sam.kind: 'sam_vit_g' is not one of 'mobile_sam', 'sam_vit_h', 'sam_vit_l', "
-        "'sam_vit_b'; did you mean 'sam_vit_l'?",
+        "'sam_vit_b', 'given'; did you mean 'sam_vit_l'?",
     ),
     (
         "detectors.finder.weights",
@@ -447,7 +512,7 @@ def test_a_table_that_is_none_is_told_and_so_is_every_row_that_it_lacks(minimal,
 
 
 def test_an_empty_config_lacks_every_table_that_a_study_needs(problems):
-    tables = [key for key in MINIMAL if key not in ("study", "archives", "detectors", "prompts")]
+    tables = [key for key in MINIMAL if key not in ("study", "archives", "detectors")]
     assert problems({}) == [f"config.yaml: lacks the key {listed('study', *tables)}"]
 
 
@@ -506,9 +571,15 @@ def test_labels_are_taken_out_of_every_row_and_given_back_by_table(minimal):
             "patterns": "D",
             "food": "F",
         },
-        "segmenters": {"sam": "SAM"},
+        "segmenters": {"sam": "SAM", "ready": "Ready"},
         "detectors": {"finder": "Finder"},
-        "prompts": {"words": "Words"},
+        "prompts": {
+            "box": "Box",
+            "point": "Point",
+            "points": "Points",
+            "all": "All",
+            "words": "Words",
+        },
         "models": {"resnet": "R", "swin": "S", "dino": "D", "statistics": "I"},
         "variants": {"whole": "Whole", "center": "Center"},
         "measures": {"cka": "CKA"},

@@ -19,9 +19,9 @@ def best_device():
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def default_batch_size(device):
+def default_batch_size(device, on_gpu=256, on_cpu=8):
     """Images per batch where the row names none: small on a CPU, for its caches; large on a GPU."""
-    return 256 if torch.device(device).type == "cuda" else 8
+    return on_gpu if torch.device(device).type == "cuda" else on_cpu
 
 
 def use_full_float32():

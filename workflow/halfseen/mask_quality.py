@@ -1,5 +1,6 @@
 """How good the masks are: one row a mask, and a summary of a data set."""
 
+import numpy as np
 import pandas as pd
 
 from halfseen.masks import intersection_over_union
@@ -9,8 +10,8 @@ from halfseen.shards import PROVENANCE, read_column
 def mask_table(shards, manifest):
     """The provenance of every mask and its `iou` with the exact mask, in the manifest's order.
 
-    `iou` is empty where the data set has no exact masks. Raises ValueError unless the shards hold
-    exactly the manifest's images.
+    `iou` is empty where an image has no exact mask, `agreement` where one question was asked or a
+    mask was drawn instead. Raises ValueError unless the shards hold exactly the manifest's images.
     """
     table = pd.concat([_shard_table(shard) for shard in shards]).set_index("image_id")
     if sorted(table.index) != sorted(manifest.image_id):
@@ -23,12 +24,12 @@ def mask_table(shards, manifest):
 def summarise_masks(table):
     """One row a data set: numbers of masks and of fallbacks, mean area, scores and IoU.
 
-    `mean_iou` and `median_iou` are empty where the data set has no exact masks.
+    `mean_agreement` is over the masks that have one, `mean_iou` and `median_iou` over the `n_exact`
+    with an exact mask; empty where there are none.
     """
     rows = []
     for dataset, masks in table.groupby("dataset", sort=False):
-        iou = pd.to_numeric(masks.iou)
-        exact = bool(iou.notna().all())
+        iou, agreement = (pd.to_numeric(masks[name]).dropna() for name in ("iou", "agreement"))
         rows.append(
             {
                 "dataset": dataset,
@@ -37,8 +38,10 @@ def summarise_masks(table):
                 "mean_area": masks.area.mean(),
                 "mean_predicted_iou": masks.predicted_iou.mean(),
                 "mean_stability": masks.stability.mean(),
-                "mean_iou": f"{iou.mean():.4f}" if exact else "",
-                "median_iou": f"{iou.median():.4f}" if exact else "",
+                "mean_agreement": _four_digits(agreement.mean()),
+                "n_exact": len(iou),
+                "mean_iou": _four_digits(iou.mean()),
+                "median_iou": _four_digits(iou.median()),
             }
         )
     return pd.DataFrame(rows)
@@ -63,10 +66,16 @@ def summary_text(summary, labels):
 def _shard_table(shard):
     columns = {name: read_column(shard, name) for name in PROVENANCE}
     table = pd.DataFrame({"image_id": read_column(shard, "image_ids")} | columns)
-    masks, exact = read_column(shard, "masks"), read_column(shard, "exact_masks")
-    table["iou"] = (
-        ""
-        if exact is None
-        else [f"{intersection_over_union(a, b):.6f}" for a, b in zip(masks, exact, strict=True)]
-    )
+    table["agreement"] = ["" if np.isnan(value) else f"{value:.6f}" for value in table.agreement]
+    table["iou"] = ""
+    known = read_column(shard, "has_exact_mask")
+    if known is not None:
+        masks, exact = read_column(shard, "masks")[known], read_column(shard, "exact_masks")[known]
+        table.loc[known, "iou"] = [
+            f"{intersection_over_union(a, b):.6f}" for a, b in zip(masks, exact, strict=True)
+        ]
     return table
+
+
+def _four_digits(value):
+    return "" if np.isnan(value) else f"{value:.4f}"

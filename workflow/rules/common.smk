@@ -9,7 +9,7 @@ SCREENING_KEYS = {
     "near_duplicates": "duplicates",
     "crops_of": "crops_of",
 }
-USE_KEYS = ("segmenter", "prompt", "shards", "archives")
+USE_KEYS = ("segmenter", "prompt", "second_prompt", "segment_on", "shards", "archives")
 FIGURE_KINDS = {"figure2_cca": "mean_squared_cca", "figure3_cka": "linear_cka"}
 
 
@@ -144,12 +144,24 @@ def dataset_folder(wildcards):
 def segmenter_row(wildcards):
     """The row of the segmenter that a data set uses, with the hash that its weights must have."""
     row = config["segmenters"][config["datasets"][wildcards.dataset]["segmenter"]]
-    return row | {"sha256": config["weights"][row["weights"]]["sha256"]}
+    name = row.get("weights")
+    return row | {"sha256": config["weights"][name]["sha256"] if name else None}
+
+
+def masking_row(wildcards):
+    """What the segmenter is asked about the images of a data set: the arguments of `SamMasks`."""
+    row = config["datasets"][wildcards.dataset]
+    second = row["second_prompt"]
+    return {
+        "prompt": config["prompts"][row["prompt"]],
+        "second_prompt": config["prompts"][second] if second else None,
+        "segment_on": row["segment_on"],
+    }
 
 
 def segmenter_weights(wildcards):
-    """The weight file of the segmenter that a data set uses, and its record."""
-    return weight_files(segmenter_row(wildcards)["weights"])
+    """The weight file of the segmenter that a data set uses, and its record; nothing if given."""
+    return weight_files(segmenter_row(wildcards).get("weights"))
 
 
 def shards_of(wildcards):

@@ -47,7 +47,7 @@ rule build_shard:
         source=source_row,
         seed=config["seed"],
         segmenter=segmenter_row,
-        prompt=lookup(dpath="datasets/{dataset}/prompt", within=config),
+        masking=masking_row,
         n_shards=lookup(dpath="datasets/{dataset}/shards", within=config),
         code=code("build_shard.py"),
     script:
