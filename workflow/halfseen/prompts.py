@@ -1,5 +1,6 @@
 """What SAM is asked about an image: how a row of `prompts:` becomes queries, and what stands in."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,16 +12,17 @@ DISC_RADIUS = 0.25
 
 @dataclass(frozen=True)
 class View:
-    """One image as SAM sees it, and what the data set knows of it.
+    """One image as SAM sees it, and what is known of it.
 
     `image` (h, w, 3) uint8 RGB; `box` (left, top, right, bottom) of the object in its pixels as the
-    data set gives it, so perhaps outside the image or not finite, None where there is none; and the
-    name of its class.
+    data set gives it, so perhaps outside the image or not finite, None where there is none; the
+    name of its class; and the `Detections` of a detector that was asked for it, None if none was.
     """
 
     image: np.ndarray
     box: tuple[float, float, float, float] | None
     label_name: str
+    detections: object = None
 
     def usable_box(self):
         """The box inside the image; raises RefusedError where there is none."""
@@ -36,12 +38,14 @@ class Prompt:
     A query is {"box": (left, top, right, bottom)}, {"points": (m, 2), "labels": (m,)} or
     {"points_per_side": n}, which asks SAM's automatic mask generator, all in pixels of the view.
     `box` is where the object is known to be, for the choice among the candidates; `detection` the
-    detector's score of that box, None where the box is no detection.
+    detector's score of that box and `phrase` the words that it answers, None where the box is no
+    detection.
     """
 
     queries: list[dict]
     box: tuple[float, float, float, float] | None = None
     detection: float | None = None
+    phrase: str | None = None
 
 
 def box_prompt(view, jitter=()):
@@ -50,9 +54,22 @@ def box_prompt(view, jitter=()):
     A negative share shrinks it. The grown boxes only add candidates; the choice goes by the box.
     """
     box = view.usable_box()
-    height, width = view.image.shape[:2]
-    boxes = [box] + [clip_box(grow_box(box, share), height, width) for share in jitter]
-    return [Prompt([{"box": each} for each in boxes], box)]
+    return [Prompt(_box_queries(view, box, jitter), box)]
+
+
+def text_prompt(view, jitter=()):
+    """A prompt for each box that the detector found for the name of the class, jittered likewise.
+
+    Boxes of less than a pixel are left out; raises RefusedError where none is left.
+    """
+    prompts = []
+    for box, score, phrase in zip(*view.detections, strict=True):
+        with suppress(RefusedError):
+            box = clip_box(box, *view.image.shape[:2])
+            prompts.append(Prompt(_box_queries(view, box, jitter), box, float(score), phrase))
+    if not prompts:
+        raise RefusedError(f"the detector found no {view.label_name!r}")
+    return prompts
 
 
 def center_point_prompt(view):
@@ -79,6 +96,7 @@ def automatic_prompt(view, points_per_side=16):
 # One function a kind: (view, **options) -> a Prompt for each object; their masks are united.
 PROMPTS = {
     "box": box_prompt,
+    "text": text_prompt,
     "center_point": center_point_prompt,
     "grid": grid_prompt,
     "automatic": automatic_prompt,
@@ -112,6 +130,12 @@ def full(size_px, box):
 
 # What is drawn where SAM gives no mask: (size of the crop, box in the crop or None) -> mask.
 DRAWN = {"filled_box": filled_box, "disc": centered_disc, "empty": empty, "full": full}
+
+
+def _box_queries(view, box, jitter):
+    height, width = view.image.shape[:2]
+    boxes = [box] + [clip_box(grow_box(box, share), height, width) for share in jitter]
+    return [{"box": each} for each in boxes]
 
 
 def _point_queries(view, points_per_side):

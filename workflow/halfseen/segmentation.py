@@ -1,12 +1,13 @@
 """From the images of a data set to what a shard holds: crops, masks, and where each comes from."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from halfseen.detectors import caption
 from halfseen.geometry import SIZE_PX, crop_box, resize_and_crop, resize_and_crop_mask
 from halfseen.manifest import BOX
 from halfseen.masks import (
@@ -21,6 +22,10 @@ from halfseen.masks import (
 )
 from halfseen.progress import progress_bar
 from halfseen.prompts import DRAWN, PROMPTS, View
+
+# The keys of a row of `prompts:` that say how boxes are found, and those that say what is tried.
+SEARCH_KEYS = ("detector", "template", "overrides", "box_threshold", "text_threshold")
+STEP_KEYS = ("kind", "fallback")
 
 
 @dataclass(frozen=True)
@@ -85,37 +90,53 @@ class SamMasks:
     `prompt` and `second_prompt` are rows of `prompts:`; the second one, if there is one, is asked
     of the same embedding and only to record how far both agree. `segment_on` is "crop", or "source"
     for the whole image, whose mask then takes the same way into the crop as the pixels.
+    `detectors` {name of its row: Detector} holds those that prompts of kind `text` ask, in one
+    batch, for what an image's class is called; what they find is segmented box by box and united.
     """
 
     segmenter: object
     prompt: dict
     second_prompt: dict | None = None
     segment_on: str = "crop"
+    detectors: dict = field(default_factory=dict)
 
     def __call__(self, pictures):
         """A dict a picture: `masks` (224, 224) bool and its provenance."""
         views = [self._view(picture) for picture in pictures]
         embeddings = self.segmenter.embed([view.image for view in views])
-        return [self._found(*each) for each in zip(pictures, views, embeddings, strict=True)]
+        found = self._first_masks(pictures, views, embeddings, self.prompt)
+        second = [None] * len(found)
+        if self.second_prompt:
+            second = self._first_masks(pictures, views, embeddings, self.second_prompt)
+        return [
+            each | {"agreement": _agreement(each, other)}
+            for each, other in zip(found, second, strict=True)
+        ]
 
     def _view(self, picture):
         if self.segment_on == "source":
             return View(picture.source, picture.box, picture.label_name)
         return View(picture.crop, picture.box_in_crop(), picture.label_name)
 
-    def _found(self, picture, view, embedding):
-        found = self._first_mask(picture, view, embedding, self.prompt)
-        agreement = np.nan
-        if self.second_prompt:
-            second = self._first_mask(picture, view, embedding, self.second_prompt)
-            # A drawn mask says nothing about how sure SAM is.
-            if found["mask_index"] >= 0 and second["mask_index"] >= 0:
-                agreement = intersection_over_union(found["masks"], second["masks"])
-        return found | {"agreement": agreement}
+    def _first_masks(self, pictures, views, embeddings, prompt):
+        if prompt["kind"] == "text":
+            views = self._searched(views, prompt)
+        triples = zip(pictures, views, embeddings, strict=True)
+        return [self._first_mask(*each, prompt) for each in triples]
+
+    def _searched(self, views, prompt):
+        """The views with what the prompt's detector finds in each."""
+        asked = [
+            caption(view.label_name, prompt["template"], prompt["overrides"]) for view in views
+        ]
+        found = self.detectors[prompt["detector"]].detect(
+            [view.image for view in views], asked, prompt["box_threshold"], prompt["text_threshold"]
+        )
+        return [replace(view, detections=each) for view, each in zip(views, found, strict=True)]
 
     def _first_mask(self, picture, view, embedding, prompt):
         """What the prompt gives, or else the first of its fallbacks that gives a mask, and why."""
-        options = {key: prompt[key] for key in prompt if key not in ("kind", "fallback")}
+        options = {key: prompt[key] for key in prompt if key not in (*SEARCH_KEYS, *STEP_KEYS)}
         steps = [(prompt["kind"], options)] + [(kind, {}) for kind in prompt["fallback"]]
         reasons = []
         for kind, options in steps:
@@ -237,6 +258,14 @@ class _Object:
         )
 
 
+def _agreement(found, second):
+    """IoU of the masks of two prompts; NaN where only one was asked or one of both was drawn."""
+    # A drawn mask says nothing about how sure SAM is.
+    if second is None or found["mask_index"] < 0 or second["mask_index"] < 0:
+        return np.nan
+    return intersection_over_union(found["masks"], second["masks"])
+
+
 def _drawn_mask(kind, picture):
     box = picture.box_in_crop()
     return _unjudged(DRAWN[kind](SIZE_PX, box), kind, {"box": box})
@@ -258,11 +287,14 @@ def _unjudged(mask, kind, about):
 
 
 def _prompt_json(kind, prompts):
-    """The kind, the objects' boxes and the detector's scores, where there are any."""
-    boxes = [prompt.box for prompt in prompts if prompt.box is not None]
-    scores = [prompt.detection for prompt in prompts if prompt.detection is not None]
-    about = {"boxes": boxes} if boxes else {}
-    return json.dumps({"kind": kind} | about | ({"scores": scores} if scores else {}))
+    """The kind, the objects' boxes, the detector's scores and phrases, where there are any."""
+    columns = {
+        "boxes": [prompt.box for prompt in prompts],
+        "scores": [prompt.detection for prompt in prompts],
+        "phrases": [prompt.phrase for prompt in prompts],
+    }
+    known = {name: values for name, values in columns.items() if None not in values}
+    return json.dumps({"kind": kind} | known)
 
 
 def _picture(dataset, row):

@@ -72,12 +72,19 @@ def weight_files(name):
 
 
 def weights_of_study():
-    """The names of the weights that the study's models and its data sets' segmenters use."""
+    """The names of the weights of the study's models and of its data sets' segmenters and detectors."""
     selected = config["studies"][STUDY]
-    segmenters = {config["datasets"][name]["segmenter"] for name in selected["datasets"]}
+    datasets = [config["datasets"][name] for name in selected["datasets"]]
     rows = [config["models"][name] for name in selected["models"]]
-    rows += [config["segmenters"][name] for name in sorted(segmenters)]
-    return list(dict.fromkeys(row["weights"] for row in rows if row.get("weights")))
+    rows += [config["segmenters"][row["segmenter"]] for row in datasets]
+    names = [row["weights"] for row in rows if row.get("weights")]
+    names += [
+        name
+        for row in datasets
+        for files in detector_files(row).values()
+        for name in files.values()
+    ]
+    return list(dict.fromkeys(names))
 
 
 def archive_names(wildcards):
@@ -162,6 +169,32 @@ def masking_row(wildcards):
 def segmenter_weights(wildcards):
     """The weight file of the segmenter that a data set uses, and its record; nothing if given."""
     return weight_files(segmenter_row(wildcards).get("weights"))
+
+
+def detector_files(row):
+    """{detector: {file's name: name of its weights}} of those that the prompts of a row ask."""
+    if "weights" not in config["segmenters"][row["segmenter"]]:
+        return {}
+    prompts = [config["prompts"][row[key]] for key in ("prompt", "second_prompt") if row[key]]
+    names = [prompt["detector"] for prompt in prompts if prompt["kind"] == "text"]
+    return {name: config["detectors"][name]["weights"] for name in names}
+
+
+def detector_hashes(wildcards):
+    """The hashes that a data set's detectors' files must have: the argument of `load_detectors`."""
+    found = detector_files(config["datasets"][wildcards.dataset])
+    return {
+        name: {file: config["weights"][weights]["sha256"] for file, weights in files.items()}
+        for name, files in found.items()
+    }
+
+
+def detector_weights(wildcards):
+    """Each file of a data set's detectors and its record, in turn; nothing where none is asked."""
+    found = detector_files(config["datasets"][wildcards.dataset])
+    return [
+        path for files in found.values() for name in files.values() for path in weight_files(name)
+    ]
 
 
 def shards_of(wildcards):

@@ -30,6 +30,7 @@ rule build_shard:
         manifest=rules.write_manifest.output.manifest,
         folder=dataset_folder,
         weights=segmenter_weights,
+        detectors=detector_weights,
     output:
         shard="results/shards/{dataset}/{shard}.h5",
     log:
@@ -48,6 +49,7 @@ rule build_shard:
         seed=config["seed"],
         segmenter=segmenter_row,
         masking=masking_row,
+        detectors=detector_hashes,
         n_shards=lookup(dpath="datasets/{dataset}/shards", within=config),
         code=code("build_shard.py"),
     script:

@@ -5,6 +5,7 @@ from halfseen.logs import log_to
 log_to(snakemake.log[0])
 
 from halfseen.datasets.kinds import open_dataset
+from halfseen.detectors import load_detectors
 from halfseen.devices import default_batch_size, device_named, keep_freed_memory, use_threads
 from halfseen.manifest import read_manifest
 from halfseen.segmentation import GivenMasks, SamMasks, check_boxes, segment_images
@@ -25,7 +26,8 @@ else:
     segmenter = load_segmenter(
         row["kind"], weights, sha256, row["input_px"], device, row["precision"]
     )
-    masks_of = SamMasks(segmenter, **masking)
+    detectors = load_detectors(snakemake.params.detectors, snakemake.input.detectors, device)
+    masks_of = SamMasks(segmenter, **masking, detectors=detectors)
     batch_size = row["batch_size"] or default_batch_size(device, on_gpu=4, on_cpu=1)
 folder = snakemake.input.get("folder") or None
 dataset = open_dataset(**snakemake.params.source, folder=folder, seed=snakemake.params.seed)
