@@ -26,7 +26,14 @@ MINIMAL = {
         "stuff": {"label": "S", "kind": "photo_textures", "n_images": 10, "n_classes": 2, **BOX},
     },
     "segmenters": {
-        "sam": {"label": "SAM", "kind": "mobile_sam", "weights": "sam_file", "input_px": 512}
+        "sam": {"label": "SAM", "kind": "mobile_sam", "weights": "sam_file", "input_px": 512},
+        "ready": {"label": "Ready", "kind": "given"},
+    },
+    "prompts": {
+        "box": {"label": "Box", "kind": "box"},
+        "point": {"label": "Point", "kind": "center_point"},
+        "points": {"label": "Points", "kind": "grid"},
+        "all": {"label": "All", "kind": "automatic"},
     },
     "models": {
         "resnet": {"label": "R", "loader": "timm", "name": "resnet18", **COLOURS},
@@ -55,6 +62,7 @@ MINIMAL = {
         },
     },
 }
+MASKING = {"second_prompt": None, "segment_on": "crop"}
 # What the schema adds to it.
 DEFAULTS = {
     "seed": 20230602,
@@ -69,9 +77,15 @@ DEFAULTS = {
         "min_dist": 0.1,
         "metric": "cosine",
     },
-    "datasets.mine": {"shards": 1},
-    "datasets.emoji": {"shards": 1, "background_correlation": 0},
-    "datasets.stuff": {"shards": 1},
+    "datasets.mine": {**MASKING, "shards": 1},
+    "datasets.emoji": {**MASKING, "shards": 1, "background_correlation": 0},
+    "datasets.stuff": {**MASKING, "shards": 1},
+    "segmenters.sam": {"batch_size": 1},
+    "segmenters.ready": {"folder": None, "batch_size": 1},
+    "prompts.box": {"jitter": [-0.05], "fallback": ["filled_box", "empty"]},
+    "prompts.point": {"fallback": ["disc"]},
+    "prompts.points": {"points_per_side": 3, "frame": [0, 0.1], "fallback": ["disc"]},
+    "prompts.all": {"points_per_side": 16, "fallback": ["grid", "disc"]},
     "models.resnet": {"arguments": {}, "weights": None, "batch_size": 8},
     "models.swin": {"arguments": {}, "weights": None, "batch_size": 8},
     "models.dino": {
@@ -249,7 +263,8 @@ PROBLEMS = [
         "n_image",
         96,
         "datasets.stuff: unknown key 'n_image' (value 96); the keys are 'kind', 'label', "
-        "'segmenter', 'prompt', 'shards', 'n_images', 'n_classes'; did you mean 'n_images'?",
+        "'segmenter', 'prompt', 'second_prompt', 'segment_on', 'shards', 'n_images', 'n_classes'; "
+        "did you mean 'n_images'?",
     ),
     (
         "probe",
@@ -268,8 +283,43 @@ PROBLEMS = [
         "datasets.mine",
         "prompt",
         "center",
-        "datasets.mine.prompt: 'center' is not one of 'box', 'center_point'; "
-        "did you mean 'center_point'?",
+        "datasets.mine.prompt: 'center' is no row of prompts, which has "
+        "'box', 'point', 'points', 'all'",
+    ),
+    (
+        "datasets.mine",
+        "second_prompt",
+        "boxes",
+        "datasets.mine.second_prompt: 'boxes' is no row of prompts, which has "
+        "'box', 'point', 'points', 'all'; did you mean 'box'?",
+    ),
+    (
+        "datasets.mine",
+        "segment_on",
+        "corp",
+        "datasets.mine.segment_on: 'corp' is not one of 'crop', 'source'; did you mean 'crop'?",
+    ),
+    (
+        "prompts.all.fallback",
+        0,
+        "gird",
+        "prompts.all.fallback.0: 'gird' is not one of 'grid', 'center_point', 'filled_box', "
+        "'disc', 'empty', 'full'; did you mean 'grid'?",
+    ),
+    (
+        "prompts.box",
+        "fallback",
+        ["grid", "filled_box"],
+        "prompts.box.fallback: ['grid', 'filled_box'] does not contain items matching the given "
+        "schema (What is tried in turn where no mask is allowed; one of disc, empty and full, "
+        "which never fail, is among them.)",
+    ),
+    (
+        "segmenters.ready",
+        "weights",
+        "sam_file",
+        "segmenters.ready: unknown key 'weights' (value 'sam_file'); the keys are 'kind', 'label', "
+        "'folder', 'batch_size'",
     ),
     (
         "studies.small.models",
@@ -412,7 +462,8 @@ def test_labels_are_taken_out_of_every_row_and_given_back_by_table(minimal):
     labels = take_labels(minimal)
     assert labels == {
         "datasets": {"mine": "Mine", "emoji": "E", "stuff": "S"},
-        "segmenters": {"sam": "SAM"},
+        "segmenters": {"sam": "SAM", "ready": "Ready"},
+        "prompts": {"box": "Box", "point": "Point", "points": "Points", "all": "All"},
         "models": {"resnet": "R", "swin": "S", "dino": "D", "statistics": "I"},
         "variants": {"whole": "Whole", "center": "Center"},
         "measures": {"cka": "CKA"},

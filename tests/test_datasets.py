@@ -475,7 +475,8 @@ def test_the_keys_of_a_row_and_the_seed_open_a_data_set_of_every_kind(root, fold
     for part in dataset_rows(root)["allOf"]:
         if part["if"]["properties"]["kind"]["const"] == kind:
             keys = part["then"]["properties"].keys()
-    row = {key: values[key] for key in keys - {"kind", "label", "segmenter", "prompt", "shards"}}
+    use = {"segmenter", "prompt", "second_prompt", "segment_on", "shards"}
+    row = {key: values[key] for key in keys - use - {"kind", "label"}}
     dataset = open_dataset(kind, **row, seed=SEED)
     assert type(dataset) is KINDS[kind]
     assert dataset.image(dataset.samples()[0].image_id).dtype == np.uint8

@@ -14,13 +14,15 @@ class View:
     """One image as SAM sees it, and what the data set knows of it.
 
     `image` (h, w, 3) uint8 RGB; `box` (left, top, right, bottom) of the object in its pixels as the
-    data set gives it, so perhaps outside the image or not finite, None where there is none; and the
-    name of its class.
+    data set gives it, so perhaps outside the image or not finite, None where there is none; the
+    name of its class; and the `frame` that the study's crop shows of it, which is what matters
+    where nothing is known of the object's place.
     """
 
     image: np.ndarray
     box: tuple[float, float, float, float] | None
     label_name: str
+    frame: tuple[float, float, float, float]
 
     def usable_box(self):
         """The box inside the image; raises RefusedError where there is none."""
@@ -51,24 +53,26 @@ def box_prompt(view, jitter=()):
     """
     box = view.usable_box()
     height, width = view.image.shape[:2]
-    boxes = [box] + [clip_box(grow_box(box, share), height, width) for share in jitter]
-    return [Prompt([{"box": each} for each in boxes], box)]
+    queries = [{"box": box}]
+    for share in jitter:
+        left, top, right, bottom = grow_box(box, share)
+        inside = (max(left, 0.0), max(top, 0.0), min(right, width), min(bottom, height))
+        queries.append({"box": inside})
+    return [Prompt(queries, box)]
 
 
 def center_point_prompt(view):
-    """One point at the image's centre."""
-    return [Prompt(_point_queries(view, 1))]
+    """One point at the frame's centre."""
+    return [Prompt(_point_queries(view.frame, 1))]
 
 
 def grid_prompt(view, points_per_side=3, frame=(0.0, 0.1)):
-    """A grid of points, each a query, and the image's frame inset by each share `frame` as a box.
+    """A grid of points, each a query, and the view's frame inset by each share `frame` as a box.
 
     The frames find an object that fills the picture, of which a point finds a part.
     """
-    height, width = view.image.shape[:2]
-    frames = [grow_box((0, 0, width, height), -share) for share in frame]
-    queries = _point_queries(view, points_per_side) + [{"box": each} for each in frames]
-    return [Prompt(queries)]
+    frames = [{"box": grow_box(view.frame, -share)} for share in frame]
+    return [Prompt(_point_queries(view.frame, points_per_side) + frames)]
 
 
 def automatic_prompt(view, points_per_side=16):
@@ -114,11 +118,14 @@ def full(size_px, box):
 DRAWN = {"filled_box": filled_box, "disc": centered_disc, "empty": empty, "full": full}
 
 
-def _point_queries(view, points_per_side):
-    height, width = view.image.shape[:2]
+def _point_queries(frame, points_per_side):
+    left, top, right, bottom = frame
     steps = np.arange(1, points_per_side + 1) / (points_per_side + 1)
     return [
-        {"points": [(float(x * width), float(y * height))], "labels": [1]}
+        {
+            "points": [(float(left + x * (right - left)), float(top + y * (bottom - top)))],
+            "labels": [1],
+        }
         for y in steps
         for x in steps
     ]

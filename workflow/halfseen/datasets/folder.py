@@ -3,10 +3,10 @@
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 
 from halfseen.datasets.dataset import Sample
+from halfseen.datasets.pixels import mask_pixels, rgb_pixels
 from halfseen.masks import bounding_box
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
@@ -43,14 +43,16 @@ class Folder:
 
     def image(self, image_id):
         """The image as (h, w, 3) uint8 RGB."""
-        return _read(self.root / image_id, "RGB")
+        with _opened(self.root / image_id) as image:
+            return rgb_pixels(image)
 
     def mask(self, image_id):
         """The mask (h, w) bool, or None; raises ValueError if it is not of the image's size."""
         path = (self.root / MASKS / image_id).with_suffix(".png")
         if not path.is_file():
             return None
-        mask = _read(path, "L") > 0
+        with _opened(path) as image:
+            mask = mask_pixels(image)
         with _opened(self.root / image_id) as image:
             shape = image.size[::-1]
         if mask.shape != shape:
@@ -68,11 +70,6 @@ class Folder:
                 )
             box = bounding_box(mask)
         return Sample(image_id, image_id, image_id.split("/")[0], image_id, box)
-
-
-def _read(path, mode):
-    with _opened(path) as image:
-        return np.asarray(image.convert(mode))
 
 
 @contextmanager
