@@ -31,6 +31,10 @@ def shard_of(tmp_path, rng):
             "masks": rng.random((n, 8, 8)) < 0.5,
             "image_ids": list(ids),
             "prompt": [f'{{"box": [{number}]}}' for number in range(n)],
+            "query": [f"query {number}" for number in range(n)],
+            "score": rng.random(n),
+            "cleaned": rng.random(n),
+            "agreement": rng.random(n),
             "mask_index": list(range(n)),
             "predicted_iou": rng.random(n),
             "stability": rng.random(n),
@@ -40,7 +44,7 @@ def shard_of(tmp_path, rng):
             "fallback": ["box: too large", ""][:n] + [""] * (n - 2),
         }
         if exact:
-            shard["exact_masks"] = rng.random((n, 8, 8)) < 0.5
+            shard["exact_masks"] = list(rng.random((n, 8, 8)) < 0.5)
         path = tmp_path / f"{len(list(tmp_path.iterdir()))}.h5"
         write_shard(path, shard, {})
         return path, shard
@@ -60,6 +64,9 @@ def test_masks_come_in_the_order_of_the_manifest_each_with_its_own_provenance(sh
         shard = (even, odd)[number % 2]
         place = number // 2
         for name, dtype in PROVENANCE.items():
+            if name == "agreement":
+                assert float(row.agreement) == pytest.approx(shard[name][place], abs=5e-7)
+                continue
             expected = shard[name][place]
             exact = not isinstance(dtype, str) or dtype.startswith("int")
             assert getattr(row, name) == (expected if exact else pytest.approx(expected, rel=1e-6))
@@ -70,6 +77,21 @@ def test_masks_come_in_the_order_of_the_manifest_each_with_its_own_provenance(sh
 def test_the_iou_is_empty_without_exact_masks(shard_of, manifest):
     path, _ = shard_of(manifest.image_id, exact=False)
     assert list(mask_table([path], manifest).iou) == [""] * 5
+
+
+def test_an_image_without_an_exact_mask_or_an_agreement_has_an_empty_field(
+    shard_of, manifest, tmp_path
+):
+    _, shard = shard_of(manifest.image_id)
+    shard["exact_masks"][2] = None
+    shard["agreement"][3] = np.nan
+    write_shard(tmp_path / "some.h5", shard, {})
+    table = mask_table([tmp_path / "some.h5"], manifest)
+    assert [value == "" for value in table.iou] == [False, False, True, False, False]
+    assert [value == "" for value in table.agreement] == [False, False, False, True, False]
+    iou = intersection_over_union(shard["masks"][4], shard["exact_masks"][4])
+    assert float(table.iou[4]) == pytest.approx(iou, abs=5e-7)
+    write_table(tmp_path / "masks.csv", table)
 
 
 @pytest.mark.parametrize(
@@ -95,6 +117,7 @@ def masks():
             "area": [0.1, 0.2, 0.6, 0.25, 0.75],
             "predicted_iou": [0.9, 0.0, 0.6, 1.0, 0.5],
             "stability": [1.0, 0.0, 0.5, 0.8, 0.6],
+            "agreement": ["0.600000", "", "0.800000", "", ""],
             "iou": ["0.500000", "0.900000", "1.000000", "", ""],
         }
     )
@@ -109,6 +132,8 @@ def test_a_summary_counts_and_averages_by_hand(masks):
             "mean_area": pytest.approx(0.3),
             "mean_predicted_iou": pytest.approx(0.5),
             "mean_stability": pytest.approx(0.5),
+            "mean_agreement": "0.7000",
+            "n_exact": 3,
             "mean_iou": "0.8000",
             "median_iou": "0.9000",
         },
@@ -119,6 +144,8 @@ def test_a_summary_counts_and_averages_by_hand(masks):
             "mean_area": pytest.approx(0.5),
             "mean_predicted_iou": pytest.approx(0.75),
             "mean_stability": pytest.approx(0.7),
+            "mean_agreement": "",
+            "n_exact": 0,
             "mean_iou": "",
             "median_iou": "",
         },
@@ -131,10 +158,12 @@ def test_a_summary_is_the_same_of_the_table_written_and_read(masks, tmp_path):
     pd.testing.assert_frame_equal(summarise_masks(read), summarise_masks(masks))
 
 
-def test_a_summary_gives_no_mean_iou_of_some_of_the_masks_only(masks):
+def test_a_summary_of_which_some_masks_have_an_exact_one_says_how_many(masks):
     masks.loc[0, "iou"] = ""
-    assert list(summarise_masks(masks).mean_iou) == ["", ""]
-    assert list(summarise_masks(masks).median_iou) == ["", ""]
+    summary = summarise_masks(masks)
+    assert list(summary.n_exact) == [2, 0]
+    assert list(summary.mean_iou) == ["0.9500", ""]
+    assert list(summary.median_iou) == ["0.9500", ""]
 
 
 def test_a_summary_to_read_has_labels_and_says_where_there_is_no_exact_mask(masks):
@@ -147,6 +176,8 @@ def test_a_summary_to_read_has_labels_and_says_where_there_is_no_exact_mask(mask
             "Mean area": "0.300",
             "Mean predicted IoU": "0.500",
             "Mean stability": "0.500",
+            "Mean agreement": "0.7000",
+            "Exact masks": "3",
             "Mean IoU": "0.8000",
             "Median IoU": "0.9000",
         },
@@ -157,6 +188,8 @@ def test_a_summary_to_read_has_labels_and_says_where_there_is_no_exact_mask(mask
             "Mean area": "0.500",
             "Mean predicted IoU": "0.750",
             "Mean stability": "0.700",
+            "Mean agreement": "one prompt",
+            "Exact masks": "0",
             "Mean IoU": "no exact masks",
             "Median IoU": "no exact masks",
         },

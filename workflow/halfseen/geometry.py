@@ -31,6 +31,13 @@ def crop_box(box, height, width, size_px=SIZE_PX):
     return tuple(float(value) for value in moved)
 
 
+def crop_window(height, width):
+    """The part (left, top, right, bottom) of a (height, width) image that its crop shows."""
+    side = min(height, width)
+    left, top = (width - side) / 2, (height - side) / 2
+    return left, top, left + side, top + side
+
+
 def _plan(width, height, size_px):
     scale = size_px / min(width, height)
     new_width, new_height = round(width * scale), round(height * scale)

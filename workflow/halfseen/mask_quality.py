@@ -57,6 +57,10 @@ def summary_text(summary, labels):
             "Mean area": summary.mean_area.map("{:.3f}".format),
             "Mean predicted IoU": summary.mean_predicted_iou.map("{:.3f}".format),
             "Mean stability": summary.mean_stability.map("{:.3f}".format),
+            "Mean agreement": summary.mean_agreement.where(
+                summary.mean_agreement != "", "one prompt"
+            ),
+            "Exact masks": summary.n_exact.astype(str),
             "Mean IoU": summary.mean_iou.where(summary.mean_iou != "", "no exact masks"),
             "Median IoU": summary.median_iou.where(summary.median_iou != "", "no exact masks"),
         }

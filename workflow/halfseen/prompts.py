@@ -16,12 +16,15 @@ class View:
 
     `image` (h, w, 3) uint8 RGB; `box` (left, top, right, bottom) of the object in its pixels as the
     data set gives it, so perhaps outside the image or not finite, None where there is none; the
-    name of its class; and the `Detections` of a detector that was asked for it, None if none was.
+    name of its class; the `frame` that the study's crop shows of it, which is what matters where
+    nothing is known of the object's place; and the `Detections` of a detector that was asked for
+    the class, None if none was.
     """
 
     image: np.ndarray
     box: tuple[float, float, float, float] | None
     label_name: str
+    frame: tuple[float, float, float, float]
     detections: object = None
 
     def usable_box(self):
@@ -65,7 +68,7 @@ def text_prompt(view, jitter=()):
     prompts = []
     for box, score, phrase in zip(*view.detections, strict=True):
         with suppress(RefusedError):
-            box = clip_box(box, *view.image.shape[:2])
+            box = clip_box([float(side) for side in box], *view.image.shape[:2])
             prompts.append(Prompt(_box_queries(view, box, jitter), box, float(score), phrase))
     if not prompts:
         raise RefusedError(f"the detector found no {view.label_name!r}")
@@ -73,19 +76,17 @@ def text_prompt(view, jitter=()):
 
 
 def center_point_prompt(view):
-    """One point at the image's centre."""
-    return [Prompt(_point_queries(view, 1))]
+    """One point at the frame's centre."""
+    return [Prompt(_point_queries(view.frame, 1))]
 
 
 def grid_prompt(view, points_per_side=3, frame=(0.0, 0.1)):
-    """A grid of points, each a query, and the image's frame inset by each share `frame` as a box.
+    """A grid of points, each a query, and the view's frame inset by each share `frame` as a box.
 
     The frames find an object that fills the picture, of which a point finds a part.
     """
-    height, width = view.image.shape[:2]
-    frames = [grow_box((0, 0, width, height), -share) for share in frame]
-    queries = _point_queries(view, points_per_side) + [{"box": each} for each in frames]
-    return [Prompt(queries)]
+    frames = [{"box": grow_box(view.frame, -share)} for share in frame]
+    return [Prompt(_point_queries(view.frame, points_per_side) + frames)]
 
 
 def automatic_prompt(view, points_per_side=16):
@@ -134,15 +135,22 @@ DRAWN = {"filled_box": filled_box, "disc": centered_disc, "empty": empty, "full"
 
 def _box_queries(view, box, jitter):
     height, width = view.image.shape[:2]
-    boxes = [box] + [clip_box(grow_box(box, share), height, width) for share in jitter]
-    return [{"box": each} for each in boxes]
+    queries = [{"box": box}]
+    for share in jitter:
+        left, top, right, bottom = grow_box(box, share)
+        inside = (max(left, 0.0), max(top, 0.0), min(right, width), min(bottom, height))
+        queries.append({"box": inside})
+    return queries
 
 
-def _point_queries(view, points_per_side):
-    height, width = view.image.shape[:2]
+def _point_queries(frame, points_per_side):
+    left, top, right, bottom = frame
     steps = np.arange(1, points_per_side + 1) / (points_per_side + 1)
     return [
-        {"points": [(float(x * width), float(y * height))], "labels": [1]}
+        {
+            "points": [(float(left + x * (right - left)), float(top + y * (bottom - top)))],
+            "labels": [1],
+        }
         for y in steps
         for x in steps
     ]

@@ -7,8 +7,15 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from halfseen.datasets.pixels import mask_pixels
 from halfseen.detectors import caption
-from halfseen.geometry import SIZE_PX, crop_box, resize_and_crop, resize_and_crop_mask
+from halfseen.geometry import (
+    SIZE_PX,
+    crop_box,
+    crop_window,
+    resize_and_crop,
+    resize_and_crop_mask,
+)
 from halfseen.manifest import BOX
 from halfseen.masks import (
     MAX_AREA,
@@ -48,6 +55,26 @@ class Picture:
         return None if self.box is None else crop_box(self.box, *self.source.shape[:2])
 
 
+def picture_of(dataset, row):
+    """The Picture of one row of a manifest; ValueError names an image of another shape or type."""
+    source = dataset.image(row.image_id)
+    if source.dtype != np.uint8 or source.ndim != 3 or source.shape[2] != 3 or not source.size:
+        raise ValueError(
+            f"image {row.image_id!r} is {source.dtype} of shape {source.shape}; "
+            "an image is uint8 of shape (height, width, 3), neither 0"
+        )
+    mask = dataset.mask(row.image_id)
+    box = tuple(getattr(row, side) for side in BOX)
+    return Picture(
+        image_id=row.image_id,
+        label_name=row.label_name,
+        source=source,
+        crop=resize_and_crop(source),
+        box=None if np.isnan(box).all() else box,
+        exact_mask=None if mask is None else resize_and_crop_mask(mask),
+    )
+
+
 def segment_images(dataset, rows, masks_of, batch_size, what):
     """Crop and segment the images of `rows` of a manifest: a dict of lists for `write_shard`.
 
@@ -59,7 +86,8 @@ def segment_images(dataset, rows, masks_of, batch_size, what):
     with progress_bar(len(rows), what) as progress:
         for start in range(0, len(rows), batch_size):
             pictures = [
-                _picture(dataset, row) for row in rows.iloc[start : start + batch_size].itertuples()
+                picture_of(dataset, row)
+                for row in rows.iloc[start : start + batch_size].itertuples()
             ]
             for picture, found in zip(pictures, masks_of(pictures), strict=True):
                 about = {
@@ -115,8 +143,10 @@ class SamMasks:
 
     def _view(self, picture):
         if self.segment_on == "source":
-            return View(picture.source, picture.box, picture.label_name)
-        return View(picture.crop, picture.box_in_crop(), picture.label_name)
+            frame = crop_window(*picture.source.shape[:2])
+            return View(picture.source, picture.box, picture.label_name, frame)
+        frame = (0.0, 0.0, SIZE_PX, SIZE_PX)
+        return View(picture.crop, picture.box_in_crop(), picture.label_name, frame)
 
     def _first_masks(self, pictures, views, embeddings, prompt):
         if prompt["kind"] == "text":
@@ -159,7 +189,7 @@ class SamMasks:
         objects, refusals = [], []
         for prompt in prompts:
             try:
-                objects.append(_Object.chosen(self.segmenter, embedding, prompt))
+                objects.append(_Object.chosen(self.segmenter, embedding, prompt, view.frame))
             except RefusedError as refusal:
                 refusals.append(str(refusal))
         if not objects:
@@ -221,7 +251,7 @@ class GivenMasks:
         if not path.is_file():
             raise ValueError(f"image {picture.image_id!r} has no mask: {path} is not there")
         with Image.open(path) as image:
-            mask = np.asarray(image.convert("L")) > 0
+            mask = mask_pixels(image)
         if mask.shape != picture.source.shape[:2]:
             raise ValueError(
                 f"{path} is of shape {mask.shape} but its image of {picture.source.shape[:2]}"
@@ -240,14 +270,17 @@ class _Object:
     predicted_iou: float
 
     @classmethod
-    def chosen(cls, segmenter, embedding, prompt):
+    def chosen(cls, segmenter, embedding, prompt, frame):
         candidates = segmenter.candidates(embedding, prompt.queries)
-        box = prompt.box
-        if box is not None:
-            scale = np.array(candidates.masks.shape[:0:-1]) / embedding.original_size[::-1]
-            box = tuple(np.array(box) * np.tile(scale, 2))
+        # The choice is made at the decoder's resolution; only the chosen mask is enlarged.
+        height, width = np.array(candidates.masks.shape[1:]) / embedding.original_size
+        scale = np.array([width, height, width, height])
         index, score = choose_mask(
-            candidates.masks, candidates.predicted_iou, candidates.stability, box
+            candidates.masks,
+            candidates.predicted_iou,
+            candidates.stability,
+            None if prompt.box is None else tuple(scale * prompt.box),
+            tuple(scale * frame),
         )
         return cls(
             logits=segmenter.enlarge(embedding, candidates.logits[index]),
@@ -295,22 +328,3 @@ def _prompt_json(kind, prompts):
     }
     known = {name: values for name, values in columns.items() if None not in values}
     return json.dumps({"kind": kind} | known)
-
-
-def _picture(dataset, row):
-    source = dataset.image(row.image_id)
-    if source.dtype != np.uint8 or source.ndim != 3 or source.shape[2] != 3 or not source.size:
-        raise ValueError(
-            f"image {row.image_id!r} is {source.dtype} of shape {source.shape}; "
-            "an image is uint8 of shape (height, width, 3), neither 0"
-        )
-    mask = dataset.mask(row.image_id)
-    box = tuple(getattr(row, side) for side in BOX)
-    return Picture(
-        image_id=row.image_id,
-        label_name=row.label_name,
-        source=source,
-        crop=resize_and_crop(source),
-        box=None if np.isnan(box).all() else box,
-        exact_mask=None if mask is None else resize_and_crop_mask(mask),
-    )
