@@ -1,6 +1,10 @@
+import json
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from halfseen.detectors import Detections
 from halfseen.masks import MAX_AREA, MIN_AREA, RefusedError, bounding_box
 from halfseen.prompts import DRAWN, PROMPTS, Prompt, View
 
@@ -133,3 +137,39 @@ def test_every_kind_and_every_drawn_mask_of_the_schema_exists(root):
         assert set(fallback["items"]["enum"]) <= set(PROMPTS) | set(DRAWN)
         assert set(fallback["default"]) <= set(fallback["items"]["enum"])
         assert fallback["default"][-1] in fallback["contains"]["enum"]
+
+
+# What a detector found
+
+
+def found(*boxes):
+    return Detections(
+        np.float32(boxes).reshape(-1, 4),
+        np.float32([0.9, 0.4, 0.35])[: len(boxes)],
+        ["frog", "big frog", "frog"][: len(boxes)],
+    )
+
+
+def asked(detections, **options):
+    seen = replace(view(BOX, 100, 200), detections=detections)
+    return PROMPTS["text"](seen, **options)
+
+
+def test_each_detected_box_is_an_object_of_its_own_and_the_data_set_s_box_is_not_asked():
+    one, other = asked(found((10, 20, 30, 60), (100, 50, 150, 90)), jitter=[-0.25])
+    assert one.queries == [{"box": (10, 20, 30, 60)}, {"box": (15, 30, 25, 50)}]
+    assert (one.box, one.phrase) == ((10, 20, 30, 60), "frog")
+    assert one.detection == pytest.approx(0.9)
+    assert (other.box, other.phrase) == ((100, 50, 150, 90), "big frog")
+    assert json.dumps([one.box, one.detection])  # no numpy numbers
+
+
+def test_a_detected_box_of_less_than_a_pixel_is_left_out():
+    (one,) = asked(found((10, 20, 10.5, 60), (100, 50, 150, 90)))
+    assert one.box == (100, 50, 150, 90)
+
+
+@pytest.mark.parametrize("boxes", [(), [(10, 20, 10.5, 60)]])
+def test_nothing_detected_is_refused_and_told(boxes):
+    with pytest.raises(RefusedError, match="the detector found no 'frog'"):
+        asked(found(*boxes))

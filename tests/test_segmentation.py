@@ -2,7 +2,7 @@ import json
 import subprocess
 import sys
 import textwrap
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -492,6 +492,109 @@ def test_on_the_source_mobile_sam_finds_the_same_object_in_a_wider_image(scenes,
     found = segment_images(Wide(), rows, SamMasks(segmenter, BOX_ROW, None, "source"), 3, "wide")
     iou = list(map(intersection_over_union, found["masks"], found["exact_masks"]))
     assert min(iou) > 0.8
+
+
+# Text, by a small random detector: its boxes mean nothing, but they are where it says
+
+
+TEXT_ROW = {
+    "kind": "text", "detector": "small", "template": "{}.", "overrides": {"frog": "cougar face"},
+    "box_threshold": 0.3, "text_threshold": 0.25, "jitter": [-0.05],
+    "fallback": ["grid", "disc"],
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def detector(small_detector):
+    from small_detector import paths_and_hashes
+
+    from halfseen.detectors import load_detector
+
+    return load_detector(*paths_and_hashes(small_detector))
+
+
+class Asked:
+    """A detector that remembers what it was asked."""
+
+    def __init__(self, detector):
+        self.detector, self.calls = detector, []
+
+    def detect(self, images, captions, threshold, text_threshold):
+        self.calls.append((len(images), captions, threshold, text_threshold))
+        return self.detector.detect(images, captions, threshold, text_threshold)
+
+
+def test_a_class_name_becomes_boxes_and_these_one_mask(scenes, segmenter, detector):
+    rows = rows_of(scenes)[:3]
+    remembering = Asked(detector)
+    masks_of = SamMasks(segmenter, TEXT_ROW, BOX_ROW, detectors={"small": remembering})
+    found = segment_images(scenes, rows, masks_of, 2, "scenes")
+    words = {"frog": "cougar face"}
+    captions = [words.get(name, name.replace("_", " ")) + "." for name in rows.label_name]
+    assert remembering.calls == [(2, captions[:2], 0.3, 0.25), (1, captions[2:], 0.3, 0.25)]
+    for place in range(3):
+        (expected,) = detector.detect([found["images"][place]], [captions[place]])
+        assert len(expected.boxes) > 0
+        told = json.loads(found["prompt"][place])
+        if found["fallback"][place]:
+            assert found["fallback"][place].startswith("grid for text: none of 6 masks")
+            continue
+        assert told["kind"] == "text"
+        assert np.array(told["boxes"]) == pytest.approx(expected.boxes, abs=0.01)
+        assert told["scores"] == pytest.approx(expected.scores.tolist(), abs=1e-5)
+        assert told["phrases"] == expected.phrases
+        # The mask is the union of those of all boxes, each asked by itself.
+        united = np.zeros((224, 224), dtype=bool)
+        for box in expected.boxes:
+            alone = rows[place : place + 1].assign(
+                **dict(zip(("left", "top", "right", "bottom"), box, strict=True))
+            )
+            one_box = BOX_ROW | {"jitter": [-0.05], "fallback": ["empty"]}
+            (mask,) = segment_images(scenes, alone, SamMasks(segmenter, one_box), 1, "one")["masks"]
+            united |= mask
+        assert intersection_over_union(united, found["masks"][place]) > 0.97
+    assert sum(not told for told in found["fallback"]) > 0
+
+
+def test_where_nothing_is_detected_the_next_of_the_chain_stands_in_and_says_so(
+    scenes, segmenter, detector
+):
+    rows = rows_of(scenes)[:2]
+    row = TEXT_ROW | {"box_threshold": 1.0}
+    found = segment_images(
+        scenes, rows, SamMasks(segmenter, row, detectors={"small": detector}), 2, "s"
+    )
+    for name, told, prompt in zip(rows.label_name, found["fallback"], found["prompt"], strict=True):
+        assert told == f"grid for text: the detector found no {name!r}"
+        assert json.loads(prompt)["kind"] == "grid"
+    blank = Squares(square=(0, 0, 0, 0))
+    masks_of = SamMasks(Drawer(), row, detectors={"small": detector})
+    found = segment_images(blank, manifest_of(blank)[:1], masks_of, 1, "s")
+    assert np.array_equal(found["masks"][0], disc(224, 224, 0.25))
+    assert found["fallback"][0].startswith("disc for text: the detector found no 'a'; grid: none")
+
+
+def test_a_text_prompt_may_be_the_second_one_and_sees_the_source(detector):
+    masks_of = SamMasks(Drawer(), BOX_ROW, TEXT_ROW, "source", {"small": Asked(detector)})
+    dataset = Squares()
+    found = segment_images(dataset, manifest_of(dataset), masks_of, 12, "s")
+    assert json.loads(found["prompt"][0])["kind"] == "box"
+    ((number, captions, _, _),) = masks_of.detectors["small"].calls
+    assert number == 12
+    assert set(captions) == {"a.", "b."}
+
+
+def test_a_class_without_a_word_is_named(detector):
+    class Numbers(Squares):
+        def samples(self):
+            return [
+                replace(each, label_name="7-4"[: 1 + i % 3])
+                for i, each in enumerate(super().samples())
+            ]
+
+    masks_of = SamMasks(Drawer(), TEXT_ROW, detectors={"small": detector})
+    with pytest.raises(ValueError, match="class '7.*' has no word to look for"):
+        segment_images(Numbers(), manifest_of(Numbers()), masks_of, 5, "s")
 
 
 JOB = """
