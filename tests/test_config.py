@@ -85,6 +85,11 @@ MINIMAL = {
     },
 }
 MASKING = {"second_prompt": None, "segment_on": "crop"}
+OBJECT = {"mask_note": "the object that the prompt means"}
+TEXTURE = {
+    "mask_note": "no object: a texture fills the picture, so the mask is any part of it, and a "
+    "control without meaning"
+}
 SCREENED = {"on_bad_image": "fail", "near_duplicates": True}
 PUBLISHED = {
     "shards": 1,
@@ -114,6 +119,7 @@ DEFAULTS = {
     "offline": False,
     "probe": {"inverse_regularization": 1.0, "max_iterations": 5000},
     "neighbors": {"k": 10, "metric": "cosine"},
+    "passing_masks": {"min_predicted_iou": 0.88, "min_stability": 0.95},
     "umap": {
         "share": 0.1,
         "at_least": 96,
@@ -121,19 +127,41 @@ DEFAULTS = {
         "min_dist": 0.1,
         "metric": "cosine",
     },
-    "datasets.mine": {"shards": 1, **MASKING, **SCREENED},
-    "datasets.emoji": {"shards": 1, "background_correlation": 0, **MASKING},
-    "datasets.stuff": {"shards": 1, **MASKING},
-    "datasets.tiny": {"archives": [], **PUBLISHED},
+    "datasets.mine": {"shards": 1, **MASKING, **OBJECT, **SCREENED},
+    "datasets.emoji": {
+        "shards": 1,
+        "background_correlation": 0,
+        "mask_note": "the drawn object, whose exact mask is known",
+        **MASKING,
+    },
+    "datasets.stuff": {"shards": 1, **MASKING, **TEXTURE},
+    "datasets.tiny": {
+        "archives": [],
+        "mask_note": "the object in 32 x 32 px enlarged sevenfold: its outline is no finer than "
+        "one of those pixels, and small parts are missing",
+        **PUBLISHED,
+    },
     "datasets.things": {
         "archives": [],
         "background_class": False,
         "crops_of": {"Faces_easy": "Faces"},
+        "mask_note": "the object that names the class",
         **PUBLISHED,
     },
-    "datasets.planes": {"archives": [], "crop_banner": True, **PUBLISHED},
-    "datasets.patterns": {"archives": [], **PUBLISHED},
-    "datasets.food": {"parts": [{}], "n_images": None, "n_classes": None, **PUBLISHED},
+    "datasets.planes": {
+        "archives": [],
+        "crop_banner": True,
+        "mask_note": "the aircraft",
+        **PUBLISHED,
+    },
+    "datasets.patterns": {"archives": [], **PUBLISHED, **TEXTURE},
+    "datasets.food": {
+        "parts": [{}],
+        "n_images": None,
+        "n_classes": None,
+        **PUBLISHED,
+        **OBJECT,
+    },
     "segmenters.sam": {
         "input_px": 1024,
         "precision": "float32",
@@ -328,8 +356,8 @@ PROBLEMS = [
         "n_image",
         96,
         "datasets.stuff: unknown key 'n_image' (value 96); the keys are 'kind', 'label', "
-        "'segmenter', 'prompt', 'second_prompt', 'segment_on', 'shards', 'n_images', 'n_classes'; "
-        "did you mean 'n_images'?",
+        "'segmenter', 'prompt', 'second_prompt', 'segment_on', 'mask_note', 'shards', 'n_images', "
+        "'n_classes'; did you mean 'n_images'?",
     ),
     (
         "probe",

@@ -24,7 +24,7 @@ def samples(rng):
 
 
 def accuracies(features, labels, folds, c=1.0):
-    results = fit_probe(features, labels, folds, inverse_regularization=c, max_iterations=5000)
+    results, _ = fit_probe(features, labels, folds, inverse_regularization=c, max_iterations=5000)
     return [result["balanced_accuracy"] for result in results]
 
 
@@ -64,7 +64,8 @@ def test_does_not_ignore_a_shear(samples):
 def test_separable_classes_are_read_off_without_an_error(rng):
     labels, folds = np.repeat([0, 1, 2], 20), np.arange(60) % 4
     features = 10 * np.eye(3)[labels] + rng.normal(size=(60, 3))
-    results = fit_probe(features, labels, folds, 1.0, 5000)
+    results, predicted = fit_probe(features, labels, folds, 1.0, 5000)
+    assert (predicted == labels).all()
     assert [result["balanced_accuracy"] for result in results] == [1, 1, 1, 1]
     assert [result["fold"] for result in results] == [0, 1, 2, 3]
     assert {(result["n_train"], result["n_test"]) for result in results} == {(45, 15)}

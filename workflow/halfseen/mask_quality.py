@@ -1,4 +1,6 @@
-"""How good the masks are: one row a mask, and a summary of a data set."""
+"""How good the masks are: one row a mask, those that pass, and summaries of a data set."""
+
+import json
 
 import numpy as np
 import pandas as pd
@@ -21,8 +23,19 @@ def mask_table(shards, manifest):
     return table.loc[manifest.image_id].reset_index()
 
 
+def passing(table, min_predicted_iou, min_stability):
+    """Which masks (n,) bool of a table of `mask_table` pass.
+
+    Those that the prompt itself gave, of which SAM's own estimate and the stability reach the
+    thresholds. A given mask, which SAM has not judged, passes too.
+    """
+    given = table.prompt.map(json.loads).map(lambda prompt: prompt["kind"] == "given")
+    sure = (table.predicted_iou >= min_predicted_iou) & (table.stability >= min_stability)
+    return (table.fallback == "") & (sure | given)
+
+
 def summarise_masks(table):
-    """One row a data set: numbers of masks and of fallbacks, mean area, scores and IoU.
+    """One row a data set: numbers of masks, of fallbacks and of those that pass, scores and IoU.
 
     `mean_agreement` is over the masks that have one, `mean_iou` and `median_iou` over the `n_exact`
     with an exact mask; empty where there are none.
@@ -35,6 +48,8 @@ def summarise_masks(table):
                 "dataset": dataset,
                 "n": len(masks),
                 "n_fallback": int((masks.fallback != "").sum()),
+                "fallback_rate": (masks.fallback != "").mean(),
+                "n_passing": int(masks.passes.sum()),
                 "mean_area": masks.area.mean(),
                 "mean_predicted_iou": masks.predicted_iou.mean(),
                 "mean_stability": masks.stability.mean(),
@@ -47,13 +62,59 @@ def summarise_masks(table):
     return pd.DataFrame(rows)
 
 
-def summary_text(summary, labels):
-    """The summary of `summarise_masks` as a table of strings with readable heads."""
+def fallbacks_by_class(table):
+    """One row a class: numbers of masks, of fallbacks and of those that pass."""
+    grouped = table.groupby(["dataset", "label_name"], sort=False)
+    counts = grouped.agg(
+        n=("fallback", "size"),
+        n_fallback=("fallback", lambda fallback: (fallback != "").sum()),
+        n_passing=("passes", "sum"),
+    ).reset_index()
+    counts.insert(4, "fallback_rate", counts.n_fallback / counts.n)
+    return counts
+
+
+def fallbacks_text(counts, labels):
+    """The classes with a fallback as strings, the worst of each data set first, and one row each
+    for the data sets' other classes together."""
+    rows = []
+    for dataset, classes in counts.groupby("dataset", sort=False):
+        some = classes[classes.n_fallback > 0]
+        some = some.sort_values("fallback_rate", ascending=False, kind="stable")
+        none = classes[classes.n_fallback == 0]
+        named = [(row.label_name.replace("_", " "), row) for row in some.itertuples()]
+        if len(none):
+            which = "all" if some.empty else "the other"
+            named.append(
+                (f"{which} {len(none)} classes", none[["n", "n_fallback", "n_passing"]].sum())
+            )
+        rows += [
+            {
+                "Data set": labels["datasets"][dataset],
+                "Class": name,
+                "Images": str(row.n),
+                "Fallbacks": str(row.n_fallback),
+                "Rate": f"{row.n_fallback / row.n:.0%}",
+                "Passing": str(row.n_passing),
+            }
+            for name, row in named
+        ]
+    return pd.DataFrame(rows)
+
+
+def summary_text(summary, labels, notes):
+    """The summary of `summarise_masks` as a table of strings with readable heads.
+
+    `notes` {dataset: what a mask means there}.
+    """
     return pd.DataFrame(
         {
             "Data set": summary.dataset.map(labels["datasets"]),
             "Masks": summary.n.astype(str),
-            "Fallbacks": summary.n_fallback.astype(str),
+            "Fallbacks": [
+                f"{row.n_fallback} ({row.fallback_rate:.1%})" for row in summary.itertuples()
+            ],
+            "Passing": summary.n_passing.astype(str),
             "Mean area": summary.mean_area.map("{:.3f}".format),
             "Mean predicted IoU": summary.mean_predicted_iou.map("{:.3f}".format),
             "Mean stability": summary.mean_stability.map("{:.3f}".format),
@@ -63,6 +124,7 @@ def summary_text(summary, labels):
             "Exact masks": summary.n_exact.astype(str),
             "Mean IoU": summary.mean_iou.where(summary.mean_iou != "", "no exact masks"),
             "Median IoU": summary.median_iou.where(summary.median_iou != "", "no exact masks"),
+            "A mask is": summary.dataset.map(notes),
         }
     )
 

@@ -9,7 +9,18 @@ SCREENING_KEYS = {
     "near_duplicates": "duplicates",
     "crops_of": "crops_of",
 }
-USE_KEYS = ("segmenter", "prompt", "second_prompt", "segment_on", "shards", "archives")
+USE_KEYS = (
+    "segmenter",
+    "prompt",
+    "second_prompt",
+    "segment_on",
+    "mask_note",
+    "shards",
+    "archives",
+)
+# What a job needs beside 4 GB for the images and MobileSAM: weights, and activations at 1024 px.
+NETWORK_MB = {"sam_vit_h": 12000, "sam_vit_l": 8000, "sam_vit_b": 4000}
+DETECTOR_MB = 4000
 FIGURE_KINDS = {"figure2_cca": "mean_squared_cca", "figure3_cka": "linear_cka"}
 
 
@@ -197,6 +208,13 @@ def detector_weights(wildcards):
     ]
 
 
+def shard_memory_mb(wildcards):
+    """Memory of a job that segments: a network's weights and its activations."""
+    row = config["datasets"][wildcards.dataset]
+    network = NETWORK_MB.get(config["segmenters"][row["segmenter"]]["kind"], 0)
+    return 4000 + network + DETECTOR_MB * len(detector_files(row))
+
+
 def shards_of(wildcards):
     """All shards of a data set."""
     count = config["datasets"][wildcards.dataset]["shards"]
@@ -213,6 +231,16 @@ def model_row(wildcards):
 def model_weights(wildcards):
     """The weight file of a model and its record; nothing for a model without weights."""
     return weight_files(config["models"][wildcards.model].get("weights"))
+
+
+def dataset_label(wildcards):
+    """The name of a data set in tables and figures."""
+    return LABELS["datasets"][wildcards.dataset]
+
+
+def mask_example_labels(wildcards):
+    """How the report lists the contact sheet of a data set's masks."""
+    return {"result": "Masks", "shows": f"best to worst: {dataset_label(wildcards)}"}
 
 
 def figure_labels(wildcards):

@@ -42,7 +42,7 @@ rule build_shard:
     # Shards run side by side; one thread each is faster in sum than more for one.
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=shard_memory_mb,
         runtime=240,
     params:
         source=source_row,
@@ -69,6 +69,7 @@ rule assess_masks:
     conda:
         "../../envs/analysis.yaml"
     params:
+        passing=config["passing_masks"],
         code=code("assess_masks.py"),
     script:
         "../scripts/assess_masks.py"
