@@ -3,7 +3,15 @@ import pandas as pd
 import pytest
 
 from halfseen.files import write_table
-from halfseen.mask_quality import mask_table, summarise_masks, summary_text
+from halfseen.mask_quality import (
+    fallbacks_by_class,
+    fallbacks_text,
+    mask_table,
+    meaning_text,
+    passing,
+    summarise_masks,
+    summary_text,
+)
 from halfseen.masks import intersection_over_union
 from halfseen.shards import PROVENANCE, write_shard
 
@@ -117,6 +125,8 @@ def masks():
             "area": [0.1, 0.2, 0.6, 0.25, 0.75],
             "predicted_iou": [0.9, 0.0, 0.6, 1.0, 0.5],
             "stability": [1.0, 0.0, 0.5, 0.8, 0.6],
+            "label_name": ["big_cat", "dog", "dog", "cat", "dog"],
+            "passes": [1, 0, 0, 1, 0],
             "agreement": ["0.600000", "", "0.800000", "", ""],
             "iou": ["0.500000", "0.900000", "1.000000", "", ""],
         }
@@ -129,6 +139,8 @@ def test_a_summary_counts_and_averages_by_hand(masks):
             "dataset": "photos",
             "n": 3,
             "n_fallback": 1,
+            "fallback_rate": pytest.approx(1 / 3),
+            "n_passing": 1,
             "mean_area": pytest.approx(0.3),
             "mean_predicted_iou": pytest.approx(0.5),
             "mean_stability": pytest.approx(0.5),
@@ -141,6 +153,8 @@ def test_a_summary_counts_and_averages_by_hand(masks):
             "dataset": "drawn",
             "n": 2,
             "n_fallback": 0,
+            "fallback_rate": 0,
+            "n_passing": 1,
             "mean_area": pytest.approx(0.5),
             "mean_predicted_iou": pytest.approx(0.75),
             "mean_stability": pytest.approx(0.7),
@@ -172,7 +186,8 @@ def test_a_summary_to_read_has_labels_and_says_where_there_is_no_exact_mask(mask
         {
             "Data set": "Photographs",
             "Masks": "3",
-            "Fallbacks": "1",
+            "Fallbacks": "1 (33.3%)",
+            "Passing": "1",
             "Mean area": "0.300",
             "Mean predicted IoU": "0.500",
             "Mean stability": "0.500",
@@ -184,7 +199,8 @@ def test_a_summary_to_read_has_labels_and_says_where_there_is_no_exact_mask(mask
         {
             "Data set": "Drawn objects",
             "Masks": "2",
-            "Fallbacks": "0",
+            "Fallbacks": "0 (0.0%)",
+            "Passing": "1",
             "Mean area": "0.500",
             "Mean predicted IoU": "0.750",
             "Mean stability": "0.700",
@@ -193,4 +209,56 @@ def test_a_summary_to_read_has_labels_and_says_where_there_is_no_exact_mask(mask
             "Mean IoU": "no exact masks",
             "Median IoU": "no exact masks",
         },
+    ]
+
+
+def test_what_a_mask_means_is_told_of_every_data_set():
+    told = meaning_text({"photos": "the pet", "drawn": "no object"}, LABELS)
+    assert told == "What a mask means: in Photographs, the pet; in Drawn objects, no object."
+
+
+# Those that pass
+
+
+@pytest.mark.parametrize(
+    ("kind", "fallback", "predicted_iou", "stability", "passes"),
+    [
+        ("box", "", 0.8, 0.9, True),
+        ("box", "", 0.79, 0.9, False),
+        ("box", "", 0.8, 0.89, False),
+        ("grid", "grid for text: the detector found no 'okapi'", 1.0, 1.0, False),
+        ("filled_box", "filled_box for box: ...", 0, 0, False),
+        ("given", "", 0, 0, True),
+    ],
+)
+def test_a_mask_passes_that_the_prompt_gave_and_sam_is_sure_of(
+    kind, fallback, predicted_iou, stability, passes
+):
+    row = {"prompt": f'{{"kind": "{kind}"}}', "fallback": fallback}
+    table = pd.DataFrame([row | {"predicted_iou": predicted_iou, "stability": stability}])
+    assert passing(table, min_predicted_iou=0.8, min_stability=0.9).tolist() == [passes]
+
+
+def test_fallbacks_are_counted_by_class_and_data_set(masks):
+    counts = fallbacks_by_class(masks)
+    columns = ["dataset", "label_name", "n", "n_fallback", "fallback_rate", "n_passing"]
+    assert list(counts) == columns
+    assert counts.values.tolist() == [
+        ["photos", "big_cat", 1, 0, 0.0, 1],
+        ["photos", "dog", 2, 1, 0.5, 0],
+        ["drawn", "cat", 1, 0, 0.0, 1],
+        ["drawn", "dog", 1, 0, 0.0, 0],
+    ]
+    assert counts.n.sum() == len(masks)
+
+
+def test_the_page_names_the_classes_with_fallbacks_worst_first_and_counts_the_others(masks):
+    worse = masks.iloc[[0]].assign(fallback="disc for grid: nothing", label_name="worst")
+    counts = fallbacks_by_class(pd.concat([masks, worse]))
+    shown = fallbacks_text(counts, LABELS)
+    assert shown.values.tolist() == [
+        ["Photographs", "worst", "1", "1", "100%", "1"],
+        ["Photographs", "dog", "2", "1", "50%", "0"],
+        ["Photographs", "other classes (1)", "1", "0", "0%", "1"],
+        ["Drawn objects", "all classes (2)", "2", "0", "0%", "1"],
     ]

@@ -44,6 +44,18 @@ def test_agrees_with_a_scikit_learn_pipeline_in_every_fold(c, samples):
     assert accuracies(features, labels, folds, c) == pytest.approx(expected)
 
 
+def test_every_image_is_predicted_by_the_probe_that_was_not_fitted_on_it(samples):
+    features, labels, folds = samples
+    results, predicted = fit_probe(features, labels, folds, 1.0, 5000)
+    for fold, result in enumerate(results):
+        own = folds == fold
+        expected = balanced_accuracy_score(labels[own], predicted[own])
+        assert result["balanced_accuracy"] == pytest.approx(expected)
+        pipeline = make_pipeline(StandardScaler(), LogisticRegression(tol=1e-9, max_iter=9999))
+        pipeline.fit(features[~own], labels[~own])
+        assert (predicted[own] == pipeline.predict(features[own])).all()
+
+
 def test_regularization_matters_on_these_samples(samples):
     assert accuracies(*samples, c=1e-3) != accuracies(*samples, c=1e3)
 

@@ -63,7 +63,7 @@ def plot_mask_quality(masks, labels, passing_masks):
                 axis.axvline(threshold, color="black", lw=0.8, ls=(0, (2, 1.5)))
             axis.set_xlim(0, 1)
             axis.locator_params(axis="y", nbins=4, integer=True)
-            if row is axes[-1]:
+            if axis in axes[-1]:
                 axis.set_xlabel(title)
         row[0].set_ylabel(labels["datasets"][dataset], fontweight="bold")
     handles = [plt.Rectangle((0, 0), 1, 1, color=color) for color in COLORS[:2]]

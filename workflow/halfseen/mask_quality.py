@@ -84,9 +84,9 @@ def fallbacks_text(counts, labels):
         none = classes[classes.n_fallback == 0]
         named = [(row.label_name.replace("_", " "), row) for row in some.itertuples()]
         if len(none):
-            which = "all" if some.empty else "the other"
+            which = "all" if some.empty else "other"
             named.append(
-                (f"{which} {len(none)} classes", none[["n", "n_fallback", "n_passing"]].sum())
+                (f"{which} classes ({len(none)})", none[["n", "n_fallback", "n_passing"]].sum())
             )
         rows += [
             {
@@ -102,11 +102,14 @@ def fallbacks_text(counts, labels):
     return pd.DataFrame(rows)
 
 
-def summary_text(summary, labels, notes):
-    """The summary of `summarise_masks` as a table of strings with readable heads.
+def meaning_text(notes, labels):
+    """One sentence of `notes` {data set: what a mask means there}."""
+    told = [f"in {labels['datasets'][dataset]}, {note}" for dataset, note in notes.items()]
+    return f"What a mask means: {'; '.join(told)}."
 
-    `notes` {dataset: what a mask means there}.
-    """
+
+def summary_text(summary, labels):
+    """The summary of `summarise_masks` as a table of strings with readable heads."""
     return pd.DataFrame(
         {
             "Data set": summary.dataset.map(labels["datasets"]),
@@ -124,7 +127,6 @@ def summary_text(summary, labels, notes):
             "Exact masks": summary.n_exact.astype(str),
             "Mean IoU": summary.mean_iou.where(summary.mean_iou != "", "no exact masks"),
             "Median IoU": summary.median_iou.where(summary.median_iou != "", "no exact masks"),
-            "A mask is": summary.dataset.map(notes),
         }
     )
 

@@ -5,7 +5,13 @@ from halfseen.logs import log_to
 log_to(snakemake.log[0])
 
 from halfseen.files import write_table
-from halfseen.mask_quality import fallbacks_by_class, fallbacks_text, summarise_masks, summary_text
+from halfseen.mask_quality import (
+    fallbacks_by_class,
+    fallbacks_text,
+    meaning_text,
+    summarise_masks,
+    summary_text,
+)
 from halfseen.tables import read_table, write_html
 
 masks, labels = read_table(snakemake.input.masks), snakemake.params.labels
@@ -15,10 +21,9 @@ write_table(snakemake.output.fallbacks_csv, counts)
 note = (
     "Passing: given by the prompt itself, with a predicted IoU of at least "
     "{min_predicted_iou} and a stability of at least {min_stability}. Agreement is the IoU with "
-    "the mask of a second prompt; IoU is that with the exact mask, where an image has one."
-).format(**snakemake.params.passing)
-text = summary_text(summary, labels, snakemake.params.notes)
-write_html(snakemake.output.html, "Masks", text, note)
+    "the mask of a second prompt; IoU is that with the exact mask, where an image has one. "
+).format(**snakemake.params.passing) + meaning_text(snakemake.params.notes, labels)
+write_html(snakemake.output.html, "Masks", summary_text(summary, labels), note)
 note = "Classes in which a mask of the prompt was refused and another one stands in, worst first."
 text = fallbacks_text(counts, labels)
 write_html(snakemake.output.fallbacks_html, "Fallbacks by class", text, note)
