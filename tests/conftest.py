@@ -39,6 +39,16 @@ def mobile_sam(root):
     return path
 
 
+@pytest.fixture(scope="session")
+def small_detector(tmp_path_factory):
+    """A folder with a small random GroundingDINO, laid out like the hub's."""
+    from small_detector import write_small_detector
+
+    folder = tmp_path_factory.mktemp("grounding_dino")
+    write_small_detector(folder)
+    return folder
+
+
 @pytest.fixture
 def site(monkeypatch):
     """A server on the loopback address, reached without a proxy; `site.add` gives it files."""

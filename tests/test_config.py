@@ -32,7 +32,27 @@ MINIMAL = {
         "food": {"label": "F", "kind": "torchvision", "name": "Food101", **BOX},
     },
     "segmenters": {
-        "sam": {"label": "SAM", "kind": "mobile_sam", "weights": "sam_file", "input_px": 512}
+        "sam": {"label": "SAM", "kind": "mobile_sam", "weights": "sam_file"},
+        "ready": {"label": "Ready", "kind": "given"},
+    },
+    "detectors": {
+        "finder": {
+            "label": "Finder",
+            "weights": {
+                "config.json": "dino_file",
+                "model.safetensors": "dino_file",
+                "preprocessor_config.json": "dino_file",
+                "tokenizer.json": "dino_file",
+                "tokenizer_config.json": "dino_file",
+            },
+        }
+    },
+    "prompts": {
+        "box": {"label": "Box", "kind": "box"},
+        "point": {"label": "Point", "kind": "center_point"},
+        "points": {"label": "Points", "kind": "grid"},
+        "all": {"label": "All", "kind": "automatic"},
+        "words": {"label": "Words", "kind": "text", "detector": "finder"},
     },
     "models": {
         "resnet": {"label": "R", "loader": "timm", "name": "resnet18", **POOLED},
@@ -64,8 +84,21 @@ MINIMAL = {
         "tar": {"file": "a.tar", "licence": "MIT", "sources": [{"url": "https://x.org/a.tar"}]}
     },
 }
+MASKING = {"second_prompt": None, "segment_on": "crop"}
+OBJECT = {"mask_note": "the object that the prompt means"}
+TEXTURE = {
+    "mask_note": "no object: a texture fills the picture, so the mask is any part of it, and a "
+    "control without meaning"
+}
 SCREENED = {"on_bad_image": "fail", "near_duplicates": True}
-PUBLISHED = {"shards": 1, "root": None, "check_files": True, "images_per_class": None, **SCREENED}
+PUBLISHED = {
+    "shards": 1,
+    "root": None,
+    "check_files": True,
+    "images_per_class": None,
+    **MASKING,
+    **SCREENED,
+}
 # What the schema adds to it.
 NETWORK = {
     "weights": None,
@@ -86,6 +119,7 @@ DEFAULTS = {
     "offline": False,
     "probe": {"inverse_regularization": 1.0, "max_iterations": 5000},
     "neighbors": {"k": 10, "metric": "cosine"},
+    "passing_masks": {"min_predicted_iou": 0.88, "min_stability": 0.95},
     "umap": {
         "share": 0.1,
         "at_least": 96,
@@ -93,19 +127,60 @@ DEFAULTS = {
         "min_dist": 0.1,
         "metric": "cosine",
     },
-    "datasets.mine": {"shards": 1, **SCREENED},
-    "datasets.emoji": {"shards": 1, "background_correlation": 0},
-    "datasets.stuff": {"shards": 1},
-    "datasets.tiny": {"archives": [], **PUBLISHED},
+    "datasets.mine": {"shards": 1, **MASKING, **OBJECT, **SCREENED},
+    "datasets.emoji": {
+        "shards": 1,
+        "background_correlation": 0,
+        "mask_note": "the drawn object, whose exact mask is known",
+        **MASKING,
+    },
+    "datasets.stuff": {"shards": 1, **MASKING, **TEXTURE},
+    "datasets.tiny": {
+        "archives": [],
+        "mask_note": "the object in 32 x 32 px enlarged sevenfold: its outline is no finer than "
+        "one of those pixels, and small parts are missing",
+        **PUBLISHED,
+    },
     "datasets.things": {
         "archives": [],
         "background_class": False,
         "crops_of": {"Faces_easy": "Faces"},
+        "mask_note": "the object that names the class",
         **PUBLISHED,
     },
-    "datasets.planes": {"archives": [], "crop_banner": True, **PUBLISHED},
-    "datasets.patterns": {"archives": [], **PUBLISHED},
-    "datasets.food": {"parts": [{}], "n_images": None, "n_classes": None, **PUBLISHED},
+    "datasets.planes": {
+        "archives": [],
+        "crop_banner": True,
+        "mask_note": "the aircraft",
+        **PUBLISHED,
+    },
+    "datasets.patterns": {"archives": [], **PUBLISHED, **TEXTURE},
+    "datasets.food": {
+        "parts": [{}],
+        "n_images": None,
+        "n_classes": None,
+        **PUBLISHED,
+        **OBJECT,
+    },
+    "segmenters.sam": {
+        "input_px": 1024,
+        "precision": "float32",
+        "device": "auto",
+        "batch_size": None,
+    },
+    "segmenters.ready": {"folder": None},
+    "prompts.box": {"jitter": [-0.05], "fallback": ["filled_box", "empty"]},
+    "prompts.point": {"fallback": ["disc"]},
+    "prompts.points": {"points_per_side": 3, "frame": [0, 0.1], "fallback": ["disc"]},
+    "prompts.all": {"points_per_side": 16, "fallback": ["grid", "disc"]},
+    "prompts.words": {
+        "template": "{}.",
+        "overrides": {},
+        "box_threshold": 0.3,
+        "text_threshold": 0.25,
+        "jitter": [-0.05],
+        "fallback": ["grid", "disc"],
+    },
     "models.resnet": {"arguments": {}, "position_embedding": None, **NETWORK},
     "models.swin": {"arguments": {}, **NETWORK},
     "models.dino": {"without_head": False, **NETWORK},
@@ -247,7 +322,7 @@ def test_an_unknown_key_is_refused_wherever_it_stands(minimal, schema_path, prob
     free = {
         where
         for where in mappings(minimal)
-        if where.endswith((".arguments", ".crops_of", ".parts.0"))
+        if where.endswith((".arguments", ".crops_of", ".parts.0", ".overrides"))
     }
     places = set(mappings(minimal)) - tables - free
     accepted = []
@@ -281,7 +356,8 @@ PROBLEMS = [
         "n_image",
         96,
         "datasets.stuff: unknown key 'n_image' (value 96); the keys are 'kind', 'label', "
-        "'segmenter', 'prompt', 'shards', 'n_images', 'n_classes'; did you mean 'n_images'?",
+        "'segmenter', 'prompt', 'second_prompt', 'segment_on', 'mask_note', 'shards', 'n_images', "
+        "'n_classes'; did you mean 'n_images'?",
     ),
     (
         "probe",
@@ -300,8 +376,43 @@ PROBLEMS = [
         "datasets.mine",
         "prompt",
         "center",
-        "datasets.mine.prompt: 'center' is not one of 'box', 'center_point'; "
-        "did you mean 'center_point'?",
+        "datasets.mine.prompt: 'center' is no row of prompts, which has "
+        "'box', 'point', 'points', 'all', 'words'",
+    ),
+    (
+        "datasets.mine",
+        "second_prompt",
+        "boxes",
+        "datasets.mine.second_prompt: 'boxes' is no row of prompts, which has "
+        "'box', 'point', 'points', 'all', 'words'; did you mean 'box'?",
+    ),
+    (
+        "datasets.mine",
+        "segment_on",
+        "corp",
+        "datasets.mine.segment_on: 'corp' is not one of 'crop', 'source'; did you mean 'crop'?",
+    ),
+    (
+        "prompts.all.fallback",
+        0,
+        "gird",
+        "prompts.all.fallback.0: 'gird' is not one of 'grid', 'center_point', 'filled_box', "
+        "'disc', 'empty', 'full'; did you mean 'grid'?",
+    ),
+    (
+        "prompts.box",
+        "fallback",
+        ["grid", "filled_box"],
+        "prompts.box.fallback: ['grid', 'filled_box'] does not contain items matching the given "
+        "schema (What is tried in turn where no mask is allowed; one of disc, empty and full, "
+        "which never fail, is among them.)",
+    ),
+    (
+        "segmenters.ready",
+        "weights",
+        "sam_file",
+        "segmenters.ready: unknown key 'weights' (value 'sam_file'); the keys are 'kind', 'label', "
+        "'folder'",
     ),
     (
         "studies.small.models",
@@ -321,6 +432,41 @@ PROBLEMS = [
         "weights",
         "qqq",
         "models.dino.weights: 'qqq' is no row of weights, which has 'sam_file', 'dino_file'",
+    ),
+    (
+        "segmenters.sam",
+        "kind",
+        "sam_vit_g",
+        "segmenters.sam.kind: 'sam_vit_g' is not one of 'mobile_sam', 'sam_vit_h', 'sam_vit_l', "
+        "'sam_vit_b', 'given'; did you mean 'sam_vit_l'?",
+    ),
+    (
+        "detectors.finder.weights",
+        "tokenizer.json",
+        DELETED,
+        "detectors.finder.weights: lacks the key 'tokenizer.json'",
+    ),
+    (
+        "prompts.words",
+        "detector",
+        "findr",
+        "prompts.words.detector: 'findr' is no row of detectors, which has 'finder'; "
+        "did you mean 'finder'?",
+    ),
+    (
+        "prompts.words",
+        "template",
+        "{name}.",
+        "prompts.words.template: '{name}.' does not match '^[^{}]*(\\\\{\\\\}[^{}]*)?$' (What the "
+        "detector is asked, {} being the class name in lower case without underscores; full stops "
+        "part phrases.)",
+    ),
+    (
+        "prompts.words",
+        "box_threshold",
+        1.3,
+        "prompts.words.box_threshold: 1.3 is greater than the maximum of 1 (Score that a box must "
+        "exceed; 0.3 is LangSAM's, which the paper used.)",
     ),
     ("measures", "CKA", MINIMAL["measures"]["cka"], f"measures: the name 'CKA' {NAME_RULE}"),
     ("variants", "1st", MINIMAL["variants"]["whole"], f"variants: the name '1st' {NAME_RULE}"),
@@ -393,8 +539,8 @@ def test_a_table_that_is_none_is_told_and_so_is_every_row_that_it_lacks(minimal,
     ]
 
 
-def test_an_empty_config_lacks_every_table(problems):
-    tables = [key for key in MINIMAL if key not in ("study", "archives")]
+def test_an_empty_config_lacks_every_table_that_a_study_needs(problems):
+    tables = [key for key in MINIMAL if key not in ("study", "archives", "detectors")]
     assert problems({}) == [f"config.yaml: lacks the key {listed('study', *tables)}"]
 
 
@@ -453,7 +599,15 @@ def test_labels_are_taken_out_of_every_row_and_given_back_by_table(minimal):
             "patterns": "D",
             "food": "F",
         },
-        "segmenters": {"sam": "SAM"},
+        "segmenters": {"sam": "SAM", "ready": "Ready"},
+        "detectors": {"finder": "Finder"},
+        "prompts": {
+            "box": "Box",
+            "point": "Point",
+            "points": "Points",
+            "all": "All",
+            "words": "Words",
+        },
         "models": {"resnet": "R", "swin": "S", "dino": "D", "statistics": "I"},
         "variants": {"whole": "Whole", "center": "Center"},
         "measures": {"cka": "CKA"},

@@ -53,3 +53,17 @@ def test_float32_is_not_tf32():
             assert part.fp32_precision == "ieee"
     finally:
         torch.backends.fp32_precision = "none"
+
+
+def test_a_row_s_device_is_the_one_it_names_and_cuda_without_one_is_an_error(monkeypatch):
+    import torch
+
+    from halfseen.devices import device_named
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert device_named("cpu") == device_named("auto") == torch.device("cpu")
+    with pytest.raises(RuntimeError, match="says device: cuda, but this job sees no CUDA device"):
+        device_named("cuda")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert device_named("cuda") == device_named("auto") == torch.device("cuda")
+    assert device_named("cpu") == torch.device("cpu")

@@ -64,6 +64,7 @@ NOT_CALLED = {
     "fetch_archive.py": {"torch", "safetensors", "numpy"},
     "fetch_dataset.py": {"torch", "safetensors"},
     "plot_variants.py": {"torch"},
+    "plot_mask_examples.py": {"torch"},
 }
 
 

@@ -5,7 +5,13 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 
-from halfseen.figures import plot_neighbors, plot_similarity, plot_variants
+from halfseen.figures import (
+    plot_mask_examples,
+    plot_mask_quality,
+    plot_neighbors,
+    plot_similarity,
+    plot_variants,
+)
 from halfseen.style import COLORS, colors_of, save_figure, use_style
 
 VARIANTS = ["original", "foreground", "center"]
@@ -129,3 +135,67 @@ def test_equal_figures_give_equal_files(tmp_path):
         return [path.read_bytes() for path in paths]
 
     assert files("first") == files("second")
+
+
+THRESHOLDS = {"min_predicted_iou": 0.88, "min_stability": 0.95}
+
+
+def test_histograms_count_every_mask_and_stack_the_fallbacks():
+    rng = np.random.default_rng(2)
+    masks = pd.DataFrame(
+        {
+            "dataset": ["one"] * 30 + ["two"] * 12,
+            "fallback": [""] * 25 + ["disc for grid"] * 17,
+            "area": rng.random(42), "predicted_iou": rng.random(42) * 1.1,
+            "stability": rng.random(42),
+        }
+    )  # fmt: skip
+    figure = plot_mask_quality(masks, LABELS, THRESHOLDS)
+    assert len(figure.axes) == 6
+    for place, axis in enumerate(figure.axes):
+        own, drawn = axis.containers
+        counts = [sum(bar.get_height() for bar in bars) for bars in (own, drawn)]
+        assert counts == ([25, 5] if place < 3 else [0, 12])
+        expected = [None, 0.88, 0.95][place % 3]
+        assert [line.get_xdata()[0] for line in axis.lines] == ([expected] if expected else [])
+    assert figure.axes[3].get_ylabel() == "Two"
+    below = ["Area (share of the crop)", "SAM's predicted IoU", "Stability"]
+    assert [axis.get_xlabel() for axis in figure.axes] == ["", "", "", *below]
+
+
+def example(image_id, iou="", fallback="", kind="box"):
+    row = pd.DataFrame(
+        [{"image_id": image_id, "iou": iou, "score": 0.456, "fallback": fallback,
+          "prompt": f'{{"kind": "{kind}"}}'}]
+    )  # fmt: skip
+    image, mask = np.full((8, 8, 3), 100, np.uint8), np.zeros((8, 8), bool)
+    mask[2:5, 2:6] = True
+    return next(row.itertuples()), image, mask
+
+
+def test_a_contact_sheet_prints_what_each_mask_is_and_fades_what_it_leaves_out():
+    reason = "disc for center_point: none of 3 masks is an object of 0.01 to 0.95 of the image"
+    groups = {
+        "Best": [example("a", iou="0.912345"), example("cats/a_very_long_name_of_an_image.jpg")],
+        "Fallbacks": [example("c", fallback=reason, kind="disc")],
+    }
+    figure = plot_mask_examples(groups, "Pets")
+    best, second, fallback = figure.axes
+    assert best.get_xlabel() == "a\nIoU 0.91, box"
+    name, value = second.get_xlabel().split("\n")
+    assert "…" + "cats/a_very_long_name_of_an_image.jpg"[-26:] == name
+    assert value == "score 0.46, box"
+    told = fallback.get_xlabel().split("\n")
+    assert told[:2] == ["c", "score 0.46, disc"]
+    assert " ".join(told[2:]).startswith("disc for center_point: none of 3 masks is an object")
+    assert [axis.get_ylabel() for axis in figure.axes] == ["Best", "", "Fallbacks"]
+    shown = best.images[0].get_array()
+    assert (shown[2:5, 2:6] == 100).all()
+    assert (shown[0] == int(255 - 155 * 0.35)).all()
+
+
+@pytest.mark.parametrize("value", [False, True])
+def test_a_contact_sheet_of_an_empty_or_a_full_mask_has_no_outline(value):
+    row, image, mask = example("a")
+    figure = plot_mask_examples({"Best": [(row, image, np.full_like(mask, value))]}, "Pets")
+    assert not figure.axes[0].collections

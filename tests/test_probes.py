@@ -24,7 +24,7 @@ def samples(rng):
 
 
 def accuracies(features, labels, folds, c=1.0):
-    results = fit_probe(features, labels, folds, inverse_regularization=c, max_iterations=5000)
+    results, _ = fit_probe(features, labels, folds, inverse_regularization=c, max_iterations=5000)
     return [result["balanced_accuracy"] for result in results]
 
 
@@ -42,6 +42,18 @@ def test_agrees_with_a_scikit_learn_pipeline_in_every_fold(c, samples):
         predicted = pipeline.predict(features[folds == fold])
         expected.append(balanced_accuracy_score(labels[folds == fold], predicted))
     assert accuracies(features, labels, folds, c) == pytest.approx(expected)
+
+
+def test_every_image_is_predicted_by_the_probe_that_was_not_fitted_on_it(samples):
+    features, labels, folds = samples
+    results, predicted = fit_probe(features, labels, folds, 1.0, 5000)
+    for fold, result in enumerate(results):
+        own = folds == fold
+        expected = balanced_accuracy_score(labels[own], predicted[own])
+        assert result["balanced_accuracy"] == pytest.approx(expected)
+        pipeline = make_pipeline(StandardScaler(), LogisticRegression(tol=1e-9, max_iter=9999))
+        pipeline.fit(features[~own], labels[~own])
+        assert (predicted[own] == pipeline.predict(features[own])).all()
 
 
 def test_regularization_matters_on_these_samples(samples):
@@ -64,7 +76,8 @@ def test_does_not_ignore_a_shear(samples):
 def test_separable_classes_are_read_off_without_an_error(rng):
     labels, folds = np.repeat([0, 1, 2], 20), np.arange(60) % 4
     features = 10 * np.eye(3)[labels] + rng.normal(size=(60, 3))
-    results = fit_probe(features, labels, folds, 1.0, 5000)
+    results, predicted = fit_probe(features, labels, folds, 1.0, 5000)
+    assert (predicted == labels).all()
     assert [result["balanced_accuracy"] for result in results] == [1, 1, 1, 1]
     assert [result["fold"] for result in results] == [0, 1, 2, 3]
     assert {(result["n_train"], result["n_test"]) for result in results} == {(45, 15)}

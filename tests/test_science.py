@@ -64,7 +64,7 @@ class Scenes:
         labels, folds = self.manifest.label.to_numpy(), self.manifest.fold.to_numpy()
         # As a job with one thread: on so few images a second one costs more than it brings.
         with threadpool_limits(1):
-            results = fit_probe(np.concatenate(parts), labels, folds, 1.0, 5000)
+            results, _ = fit_probe(np.concatenate(parts), labels, folds, 1.0, 5000)
         return [result["balanced_accuracy"] for result in results]
 
 

@@ -13,11 +13,14 @@ EVERY_JOB_OF_A_MODEL = Counter(
     extract_features=1, fit_probes=1, measure_similarity=1, count_neighbors=1
 )
 RESULTS_OF_A_STUDY = Counter(
-    gather_tables=1, write_table1=1, summarise_masks=1, summarise_datasets=1, plot_variants=1,
+    gather_tables=1, write_table1=1, write_table1_passing=1, summarise_masks=1,
+    summarise_datasets=1, plot_mask_quality=1, plot_mask_examples=1, plot_variants=1,
     plot_similarity=2, plot_neighbors=1, make_report=1, all=1,
 )  # fmt: skip
 # What is drawn from tables that a new model or an edited analysis changes.
-AGGREGATES = RESULTS_OF_A_STUDY - Counter(plot_variants=1, summarise_datasets=1)
+AGGREGATES = RESULTS_OF_A_STUDY - Counter(
+    plot_variants=1, plot_mask_examples=1, summarise_datasets=1
+)
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +42,7 @@ def test_leaves_the_table_the_figures_and_the_report(study):
     for suffix in ("csv", "md", "tex"):
         assert "foreground" in (results / f"table1.{suffix}").read_text().lower()
     names = ["figure1_variants", "figure2_cca", "figure3_cka", "figure4_neighbors"]
+    names += ["masks_quality"]
     starts = {".pdf": b"%PDF", ".svg": b"<?xml", ".png": b"\x89PNG"}
     for name in names:
         for suffix, start in starts.items():
@@ -47,6 +51,10 @@ def test_leaves_the_table_the_figures_and_the_report(study):
     assert all(
         name in report
         for name in [*names, "table1.html", "masks.html", "datasets.html", "probes.csv"]
+    )
+    assert all(
+        name in report
+        for name in ["table1_passing.html", "fallbacks.html", "masks_of_emoji_scenes.png"]
     )
     for place in ("table1.md", "figures/", "report.html"):
         assert f"results/minute/{place}" in study.first_output
@@ -57,6 +65,18 @@ def test_a_variant_is_as_similar_to_itself_as_can_be(study):
     self_similarity = table[table.variant_x == table.variant_y].similarity
     assert len(self_similarity) == 10
     assert self_similarity.to_numpy() == pytest.approx(1, abs=1e-6)
+
+
+def test_the_masks_are_exported_on_demand_and_coco_s_own_tools_read_them(study):
+    from pycocotools.coco import COCO
+
+    assert not (study.folder / "results/minute/masks").exists()
+    assert study.jobs("export_masks") == Counter(write_coco=1, export_masks=1)
+    folder = study.folder / "results/minute/masks/emoji_scenes"
+    coco = COCO(folder / "annotations.json")
+    assert len(coco.imgs) == 24
+    assert len(list((folder / "masks").rglob("*.png"))) == 24
+    assert len(coco.cats) == 4
 
 
 def test_a_second_run_has_nothing_to_do(study):
@@ -105,7 +125,7 @@ def test_an_edited_measure_reruns_the_similarity_and_nothing_above_it(study):
 
 def test_a_changed_label_redraws_and_recomputes_nothing(study):
     study.edit_config(lambda config: config["models"]["tiny"].update(label="Very tiny"))
-    expected = AGGREGATES - Counter(gather_tables=1, summarise_masks=1)
+    expected = AGGREGATES - Counter(gather_tables=1, summarise_masks=1, plot_mask_quality=1)
     assert study.jobs("--dry-run") == expected
 
 

@@ -4,8 +4,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from halfseen.files import write_table
 from halfseen.probes import fold_interval
-from halfseen.tables import latex, markdown, table1, table1_text, write_html
+from halfseen.tables import (
+    latex,
+    markdown,
+    read_table,
+    table1,
+    table1_passing,
+    table1_passing_text,
+    table1_text,
+    write_html,
+)
 
 LABELS = {
     "datasets": {"textures": "Textures & more", "drawn": "Drawn"},
@@ -158,3 +168,82 @@ def test_html_holds_title_table_and_note_and_escapes_the_cells(text, tmp_path):
     ]
     assert "http" not in page  # self-contained
     assert "{{" not in page
+
+
+# Where the masks pass
+
+
+@pytest.fixture
+def predictions():
+    """Six textures of two classes for two models, and two drawn images of ids with zeros first."""
+    labels = [0, 0, 0, 0, 1, 1]
+    frame = {"image_id": list("abcdef"), "label": labels, "fold": [0, 1] * 3}
+    vit = {"original": [0, 0, 0, 1, 1, 0], "background": [1, 1, 1, 1, 1, 1]}
+    cnn = {"original": labels, "background": [1, 1, 1, 1, 0, 0]}
+    drawn = {"image_id": ["007", "010"], "label": [0, 1], "fold": [0, 1]}
+    drawn |= {"original": [0, 1], "background": [0, 0]}
+    parts = [
+        ("textures", "vit", frame | vit), ("textures", "cnn", frame | cnn), ("drawn", "vit", drawn),
+    ]  # fmt: skip
+    tables = [pd.DataFrame(columns).assign(dataset=d, model=m) for d, m, columns in parts]
+    return pd.concat(tables)
+
+
+@pytest.fixture
+def passes():
+    """The masks in another order than the predictions; of the textures a, d, e pass."""
+    rows = [("textures", name, int(name in "ade")) for name in "fedcba"]
+    rows += [("drawn", "010", 0), ("drawn", "007", 0), ("other", "a", 0)]
+    return pd.DataFrame(rows, columns=["dataset", "image_id", "passes"])
+
+
+def test_the_accuracy_where_masks_pass_is_that_of_these_images_alone(predictions, passes):
+    table = table1_passing(predictions, passes).set_index(["dataset", "model", "variant"])
+    counts = ["n_images", "n_passing", "n_classes", "n_classes_passing"]
+    first = table.loc[("textures", "vit", "original")]
+    assert first[counts].tolist() == [6, 3, 2, 2]
+    assert first.balanced_accuracy_all == pytest.approx((3 / 4 + 1 / 2) / 2)
+    assert first.balanced_accuracy_passing == pytest.approx((1 / 2 + 1) / 2)
+    assert table.loc[("textures", "vit", "background")].balanced_accuracy_passing == 0.5
+    assert table.loc[("textures", "cnn", "original")].balanced_accuracy_passing == 1
+    assert table.loc[("textures", "cnn", "background")].balanced_accuracy_all == 0
+    none = table.loc[("drawn", "vit", "background")]
+    assert none[counts].tolist() == [2, 0, 2, 0]
+    assert (none.balanced_accuracy_all, none.balanced_accuracy_passing) == (0.5, "")
+
+
+def test_where_all_masks_pass_both_accuracies_are_the_same(predictions, passes):
+    table = table1_passing(predictions, passes.assign(passes=1))
+    assert (table.balanced_accuracy_passing == table.balanced_accuracy_all).all()
+    assert (table.n_passing == table.n_images).all()
+
+
+def test_a_class_without_a_passing_mask_is_left_out_of_the_mean_and_counted(predictions, passes):
+    only_a = passes.assign(passes=(passes.image_id == "a").astype(int))
+    first = table1_passing(predictions, only_a).iloc[0]
+    assert (first.n_classes, first.n_classes_passing) == (2, 1)
+    assert first.balanced_accuracy_passing == 1
+
+
+def test_an_image_without_a_mask_is_an_error(predictions, passes):
+    with pytest.raises(KeyError, match="'c'"):
+        table1_passing(predictions, passes[passes.image_id != "c"])
+
+
+def test_the_table_to_read_has_both_numbers_and_how_many_pass(predictions, passes):
+    text = table1_passing_text(table1_passing(predictions, passes), LABELS)
+    assert list(text) == ["Data set", "Model", "Passing", "Original", "Background"]
+    assert text.values.tolist() == [
+        ["Textures & more", "ViT-B/16", "3 of 6", "0.75 (0.62)", "0.50 (0.50)"],
+        ["Textures & more", "CNN_50", "3 of 6", "1.00 (1.00)", "0.00 (0.00)"],
+        ["Drawn", "ViT-B/16", "0 of 2", "none (1.00)", "none (0.50)"],
+    ]
+
+
+def test_ids_keep_their_zeros_and_empty_fields_stay_empty(tmp_path):
+    table = pd.DataFrame({"image_id": ["0045128", "7"], "iou": ["", "0.5"], "n": [1, 2]})
+    write_table(tmp_path / "t.csv", table)
+    read = read_table(tmp_path / "t.csv")
+    assert read.image_id.tolist() == ["0045128", "7"]
+    assert read.iou.tolist() == ["", "0.5"]
+    assert read.n.tolist() == [1, 2]

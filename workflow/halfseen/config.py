@@ -7,7 +7,15 @@ from jsonschema import Draft202012Validator, ValidationError, validators
 
 from halfseen.spelling import did_you_mean
 
-TABLES_WITH_LABELS = ("datasets", "segmenters", "models", "variants", "measures")
+TABLES_WITH_LABELS = (
+    "datasets",
+    "segmenters",
+    "detectors",
+    "prompts",
+    "models",
+    "variants",
+    "measures",
+)
 
 
 class ConfigError(ValueError):

@@ -19,9 +19,9 @@ def best_device():
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def default_batch_size(device):
+def default_batch_size(device, on_gpu=256, on_cpu=8):
     """Images per batch where the row names none: small on a CPU, for its caches; large on a GPU."""
-    return 256 if torch.device(device).type == "cuda" else 8
+    return on_gpu if torch.device(device).type == "cuda" else on_cpu
 
 
 def use_full_float32():
@@ -30,6 +30,18 @@ def use_full_float32():
     cuDNN's convolutions use TF32 unless told otherwise, which keeps 10 bits of the mantissa.
     """
     torch.backends.fp32_precision = "ieee"
+
+
+def device_named(name):
+    """The device of a row's `device`: `auto` is the best one; `cuda` without one is an error."""
+    if name == "auto":
+        return best_device()
+    if name == "cuda" and not torch.cuda.is_available():
+        raise RuntimeError(
+            "the row says device: cuda, but this job sees no CUDA device; "
+            "ask for a GPU, or say device: auto"
+        )
+    return torch.device(name)
 
 
 def keep_freed_memory():

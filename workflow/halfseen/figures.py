@@ -1,10 +1,13 @@
-"""The paper's figures, drawn from tables; nothing is computed here."""
+"""The figures, drawn from tables; nothing is computed here."""
+
+import json
+import textwrap
 
 import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
 
-from halfseen.style import HEAT, TEXT_WIDTH_IN
+from halfseen.style import COLORS, HEAT, TEXT_WIDTH_IN
 
 
 def plot_variants(examples, labels):
@@ -32,6 +35,87 @@ def plot_variants(examples, labels):
         )
     figure.subplots_adjust(0.085, 0.005, 0.995, 1 - 0.22 / figure.get_figheight(), 0.03, 0.03)
     return figure
+
+
+def plot_mask_quality(masks, labels, passing_masks):
+    """Histograms of the masks' area, predicted IoU and stability: a row per data set.
+
+    `masks` has the columns dataset, area, predicted_iou, stability and fallback. Fallbacks are
+    drawn on top in another colour; the dashed lines are the thresholds of a mask that passes.
+    """
+    columns = {
+        "area": ("Area (share of the crop)", None),
+        "predicted_iou": ("SAM's predicted IoU", passing_masks["min_predicted_iou"]),
+        "stability": ("Stability", passing_masks["min_stability"]),
+    }
+    datasets = masks.dataset.unique()
+    figure, axes = _grid(len(datasets), len(columns), 1.35)
+    bins = np.linspace(0, 1, 26)
+    for row, dataset in zip(axes, datasets, strict=True):
+        own = masks[masks.dataset == dataset]
+        parts = own[own.fallback == ""], own[own.fallback != ""]
+        for axis, (name, (title, threshold)) in zip(row, columns.items(), strict=True):
+            axis.hist(
+                [part[name].clip(0, 1) for part in parts],
+                bins, stacked=True, color=COLORS[:2], linewidth=0,
+            )  # fmt: skip
+            if threshold is not None:
+                axis.axvline(threshold, color="black", lw=0.8, ls=(0, (2, 1.5)))
+            axis.set_xlim(0, 1)
+            axis.locator_params(axis="y", nbins=4, integer=True)
+            if axis in axes[-1]:
+                axis.set_xlabel(title)
+        row[0].set_ylabel(labels["datasets"][dataset], fontweight="bold")
+    handles = [plt.Rectangle((0, 0), 1, 1, color=color) for color in COLORS[:2]]
+    names = ["masks of the prompt", "fallbacks"]
+    figure.legend(handles, names, loc="outside lower center", ncols=2, handlelength=1)
+    return figure
+
+
+def plot_mask_examples(groups, title):
+    """A contact sheet: a row per group of `halfseen.examples.example_masks`, with small print.
+
+    What the mask leaves out is faded; its outline is drawn. Below: the image's id, its IoU with the
+    exact mask or else the score that chose it, the prompt, and the fallback's reason.
+    """
+    columns = max(len(examples) for examples in groups.values())
+    side = (TEXT_WIDTH_IN - 0.3) / max(columns, 5)
+    heights = [side + 0.14 * _print_lines(examples) for examples in groups.values()]
+    figure = plt.figure(figsize=(TEXT_WIDTH_IN, sum(heights) + 0.3))
+    grid = figure.add_gridspec(
+        len(groups), max(columns, 5), height_ratios=heights,
+        left=0.04, right=0.995, bottom=0.005, top=1 - 0.27 / figure.get_figheight(),
+        wspace=0.05, hspace=0,
+    )  # fmt: skip
+    for place, (group, examples) in enumerate(groups.items()):
+        for column, (row, image, mask) in enumerate(examples):
+            axis = figure.add_subplot(grid[place, column])
+            faded = 255 - (255 - image.astype(float)) * 0.35
+            axis.imshow(np.where(mask[..., None], image, faded).astype(np.uint8))
+            if mask.any() and not mask.all():
+                axis.contour(mask, levels=[0.5], colors=[COLORS[1]], linewidths=0.9)
+            axis.set(xticks=[], yticks=[], anchor="N")
+            axis.spines[:].set_visible(False)
+            axis.set_xlabel(
+                "\n".join(_small_print(row)), fontsize=6, labelpad=2, loc="left", linespacing=1.05
+            )
+            if column == 0:
+                axis.set_ylabel(group, fontweight="bold")
+    figure.suptitle(title, fontsize=8, y=1 - 0.06 / figure.get_figheight(), va="top")
+    return figure
+
+
+def _print_lines(examples):
+    return max(len(_small_print(row)) for row, *_ in examples)
+
+
+def _small_print(row):
+    """What stands below a mask, in lines of a picture's width."""
+    value = f"score {row.score:.2f}" if row.iou == "" else f"IoU {float(row.iou):.2f}"
+    kind = json.loads(row.prompt)["kind"].replace("_", " ")
+    name = row.image_id if len(row.image_id) <= 27 else "…" + row.image_id[-26:]
+    reason = textwrap.wrap(row.fallback, 27, max_lines=4, placeholder=" …")
+    return [name, f"{value}, {kind}", *reason]
 
 
 def plot_similarity(table, labels, measure_label):

@@ -21,19 +21,21 @@ def resize_and_crop_mask(mask, size_px=SIZE_PX):
 
 
 def crop_box(box, height, width, size_px=SIZE_PX):
-    """A box (left, top, right, bottom) of a (height, width) image, in pixels of its crop, clipped.
+    """A box (left, top, right, bottom) of a (height, width) image, in pixels of its crop.
 
-    Raises ValueError where the crop shows less than one pixel of it.
+    It may reach beyond the crop; `halfseen.masks.clip_box` cuts it off.
     """
     new_width, new_height, x0, y0 = _plan(width, height, size_px)
     scale = np.array([new_width / width, new_height / height] * 2)
-    moved = np.clip(np.asarray(box) * scale - np.array([x0, y0, x0, y0]), 0, size_px)
-    if moved[2] - moved[0] < 1 or moved[3] - moved[1] < 1:
-        raise ValueError(
-            f"the box {tuple(box)} of a {width} x {height} image lies outside its centre crop "
-            "or is less than a pixel wide or high in it"
-        )
+    moved = np.asarray(box) * scale - np.array([x0, y0, x0, y0])
     return tuple(float(value) for value in moved)
+
+
+def crop_window(height, width):
+    """The part (left, top, right, bottom) of a (height, width) image that its crop shows."""
+    side = min(height, width)
+    left, top = (width - side) / 2, (height - side) / 2
+    return left, top, left + side, top + side
 
 
 def _plan(width, height, size_px):

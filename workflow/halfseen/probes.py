@@ -10,7 +10,9 @@ from sklearn.preprocessing import StandardScaler
 
 
 def fit_probe(features, labels, folds, inverse_regularization, max_iterations):
-    """Balanced accuracy of a linear probe in each fold: a list of dicts, one a fold.
+    """Balanced accuracy of a linear probe in each fold, a list of dicts, and each image's class.
+
+    The second value (n,) holds what the probe that was not fitted on an image predicts for it.
 
     `features` (n, d), `labels` (n,), `folds` (n,). In every fold the features are z-scored with the
     mean and standard deviation of its training part, and a multinomial logistic regression with an
@@ -23,7 +25,7 @@ def fit_probe(features, labels, folds, inverse_regularization, max_iterations):
         raise ValueError(
             f"{(~np.isfinite(features)).any(axis=1).sum()} rows of the features are not finite"
         )
-    results = []
+    results, predictions = [], np.empty_like(labels)
     for fold in np.unique(folds):
         train, test = folds != fold, folds == fold
         scaler = StandardScaler().fit(features[train])
@@ -38,7 +40,7 @@ def fit_probe(features, labels, folds, inverse_regularization, max_iterations):
                     f"fold {fold}, C = {inverse_regularization}: "
                     f"the probe did not converge: {error}"
                 ) from error
-        predicted = probe.predict(scaler.transform(features[test]))
+        predicted = predictions[test] = probe.predict(scaler.transform(features[test]))
         results.append(
             {
                 "fold": int(fold),
@@ -48,7 +50,7 @@ def fit_probe(features, labels, folds, inverse_regularization, max_iterations):
                 "n_iterations": int(probe.n_iter_[0]),
             }
         )
-    return results
+    return results, predictions
 
 
 def balanced_accuracy(labels, predicted, n_classes):

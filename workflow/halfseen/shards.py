@@ -7,20 +7,20 @@ import h5py
 import numpy as np
 
 from halfseen.files import atomic_path
-from halfseen.geometry import SIZE_PX, crop_box, resize_and_crop, resize_and_crop_mask
-from halfseen.masks import choose_mask, mask_shape, stability_score
-from halfseen.progress import progress_bar
-from halfseen.prompts import PROMPTS
 
 # What is recorded of every mask, with its dtype in the shard.
 PROVENANCE = {
     "prompt": h5py.string_dtype(),
+    "query": h5py.string_dtype(),
     "mask_index": "int8",
+    "score": "float32",
     "predicted_iou": "float32",
     "stability": "float32",
     "area": "float32",
     "components": "int32",
     "border_contact": "float32",
+    "cleaned": "float32",
+    "agreement": "float32",
     "fallback": h5py.string_dtype(),
 }
 
@@ -30,42 +30,27 @@ def shard_rows(manifest, shard, n_shards):
     return manifest.iloc[shard::n_shards].reset_index(drop=True)
 
 
-def segment_images(dataset, rows, segmenter, prompt, batch_size, what):
-    """Crop and segment the images of `rows` of a manifest: a dict of arrays for `write_shard`.
-
-    `images` (n, 224, 224, 3) uint8; `masks` and, where the data set has them, `exact_masks` (n,
-    224, 224) bool; `image_ids`; and the columns of `PROVENANCE`.
-    """
-    parts = []
-    with progress_bar(len(rows), what) as progress:
-        for start in range(0, len(rows), batch_size):
-            batch = rows.iloc[start : start + batch_size]
-            parts += _segment_batch(dataset, batch, segmenter, PROMPTS[prompt])
-            progress.update(len(batch))
-    shard = {name: [part[name] for part in parts] for name in parts[0]}
-    exact = [mask is not None for mask in shard["exact_masks"]]
-    if any(exact) and not all(exact):
-        lacking = shard["image_ids"][exact.index(False)]
-        raise ValueError(
-            f"image {lacking!r} has no exact mask but others have; give one for every image or none"
-        )
-    if not any(exact):
-        del shard["exact_masks"]
-    return shard
-
-
 def write_shard(path, shard, attributes):
     """Write a shard as HDF5: images chunked by image, masks packed to bits, provenance as columns.
 
-    `attributes` (builtins) say how the shard was made and are kept as JSON. The columns
-    `image_digests` and `mask_digests` tell of every image whether it is still the same.
+    `exact_masks`, a list with None where an image has none, may be left out; `has_exact_mask`
+    tells which are there. `attributes` (builtins) say how the shard was made and are kept as JSON.
+    The columns `image_digests` and `mask_digests` tell of every image whether it is still the same.
     """
     with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
         images, masks = np.stack(shard["images"]), np.packbits(np.stack(shard["masks"]), axis=-1)
         file.create_dataset("images", data=images, chunks=(1, *images.shape[1:]), compression="lzf")
         file["masks"] = masks
-        if "exact_masks" in shard:
-            file["exact_masks"] = np.packbits(np.stack(shard["exact_masks"]), axis=-1)
+        known = [mask is not None for mask in shard.get("exact_masks", [])]
+        if any(known):
+            blank = np.zeros(masks.shape[1:], np.uint8)
+            file["exact_masks"] = np.stack(
+                [
+                    blank if mask is None else np.packbits(mask, axis=-1)
+                    for mask in shard["exact_masks"]
+                ]
+            )
+            file["has_exact_mask"] = np.array(known)
         file.create_dataset("image_ids", data=shard["image_ids"], dtype=h5py.string_dtype())
         for name, dtype in PROVENANCE.items():
             file.create_dataset(f"provenance/{name}", data=shard[name], dtype=dtype)
@@ -84,7 +69,7 @@ def made_by(path):
 def read_column(path, name):
     """One column of a shard: ids, digests, a name of `PROVENANCE`, masks or exact masks as bool.
 
-    None for `exact_masks` where the data set has none.
+    None for `exact_masks` and `has_exact_mask` where no image of the shard has one.
     """
     with h5py.File(path) as file:
         if name in PROVENANCE:
@@ -135,40 +120,3 @@ def _read_images(places):
                 if where == path:
                     images[position], masks[position] = file["images"][row], file["masks"][row]
     return np.stack(images), np.unpackbits(np.stack(masks), axis=-1).astype(bool)
-
-
-def _segment_batch(dataset, batch, segmenter, prompt_for):
-    sources = [dataset.image(image_id) for image_id in batch.image_id]
-    images = np.stack([resize_and_crop(source) for source in sources])
-    boxes = [
-        None
-        if np.isnan(row.left)
-        else crop_box((row.left, row.top, row.right, row.bottom), *source.shape[:2])
-        for row, source in zip(batch.itertuples(), sources, strict=True)
-    ]
-    prompts, fallbacks = zip(*(prompt_for(box, SIZE_PX) for box in boxes), strict=True)
-    logits, predicted_iou = segmenter.candidates(images, prompts)
-    return [
-        {"image_ids": image_id, "images": image, "exact_masks": _exact_mask(dataset, image_id)}
-        | _chosen_mask(*candidates)
-        for image_id, image, *candidates in zip(
-            batch.image_id, images, prompts, fallbacks, logits, predicted_iou, strict=True
-        )
-    ]
-
-
-def _chosen_mask(prompt, fallback, logits, predicted_iou):
-    mask, index, reason = choose_mask(logits > 0, predicted_iou, fallback)
-    return {
-        "masks": mask,
-        "prompt": json.dumps(prompt),
-        "mask_index": index,
-        "predicted_iou": predicted_iou[index] if index >= 0 else 0.0,
-        "stability": stability_score(logits[index]) if index >= 0 else 0.0,
-        "fallback": reason,
-    } | mask_shape(mask)
-
-
-def _exact_mask(dataset, image_id):
-    mask = dataset.mask(image_id)
-    return None if mask is None else resize_and_crop_mask(mask)

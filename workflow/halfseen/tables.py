@@ -6,6 +6,11 @@ from halfseen.files import write_text
 from halfseen.probes import fold_interval
 
 
+def read_table(path):
+    """A table that `write_table` wrote: ids stay text, `0045128` too, and empty fields stay so."""
+    return pd.read_csv(path, dtype={"image_id": str}, keep_default_na=False)
+
+
 def table1(probes):
     """Balanced accuracy of the table of probes: a row per data set, model and variant.
 
@@ -29,6 +34,60 @@ def table1(probes):
     return pd.DataFrame(rows)
 
 
+def table1_passing(predictions, masks):
+    """Balanced accuracy on the images whose masks pass: a row per data set, model and variant.
+
+    `predictions` has the columns dataset, model, image_id, label, fold and one for each variant:
+    what the probe that was not fitted on the image predicts; `masks` dataset, image_id and passes.
+    All folds are pooled, over the `n_images` (`balanced_accuracy_all`) and over the `n_passing` of
+    them (`balanced_accuracy_passing`, mean over the `n_classes_passing` classes that these show;
+    empty where none passes). The probes are the same: they were fitted on all images. Raises
+    KeyError for an image without a mask.
+    """
+    variants = [
+        name
+        for name in predictions
+        if name not in ("dataset", "model", "image_id", "label", "fold")
+    ]
+    rows = []
+    for (dataset, model), cell in predictions.groupby(["dataset", "model"], sort=False):
+        passes = masks[masks.dataset == dataset].set_index("image_id").passes.astype(bool)
+        kept = cell[passes.loc[cell.image_id].to_numpy()]
+        for variant in variants:
+            rows.append(
+                {
+                    "dataset": dataset, "model": model, "variant": variant,
+                    "n_images": len(cell), "n_passing": len(kept),
+                    "n_classes": cell.label.nunique(), "n_classes_passing": kept.label.nunique(),
+                    "balanced_accuracy_all": _mean_recall(cell, variant),
+                    "balanced_accuracy_passing": _mean_recall(kept, variant) if len(kept) else "",
+                }
+            )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def _mean_recall(cell, variant):
+    """Balanced accuracy over the classes that the rows show."""
+    return (cell[variant] == cell.label).groupby(cell.label).mean().mean()
+
+
+def table1_passing_text(table, labels):
+    """The table of `table1_passing` to read: "passing (all)" in the cells, by variant."""
+    cells = [
+        f"{passing:.2f} ({every:.2f})" if n else f"none ({every:.2f})"
+        for passing, every, n in zip(
+            table.balanced_accuracy_passing,
+            table.balanced_accuracy_all,
+            table.n_passing,
+            strict=True,
+        )
+    ]
+    text = table1_wide(table.assign(cell=cells), labels)
+    counts = table.drop_duplicates(["dataset", "model"])
+    text.insert(2, "Passing", [f"{row.n_passing} of {row.n_images}" for row in counts.itertuples()])
+    return text
+
+
 def table1_text(table, labels):
     """Table 1 as the paper prints it: data set and model by variant, "mean (std)" in the cells."""
     table = table.assign(
@@ -39,6 +98,11 @@ def table1_text(table, labels):
             )
         ]
     )
+    return table1_wide(table, labels)
+
+
+def table1_wide(table, labels):
+    """The column `cell` of a long table as text: data set and model by variant, all with labels."""
     wide = table.pivot(index=["dataset", "model"], columns="variant", values="cell")
     # Pivoting sorts; the order of the study is that of the first appearance.
     wide = wide.reindex(

@@ -4,6 +4,7 @@ rule fit_probes:
         features=rules.extract_features.output.features,
     output:
         table="results/probes/{dataset}/{model}.csv",
+        predictions="results/probes/{dataset}/{model}.predictions.csv",
     log:
         "results/logs/fit_probes/{dataset}/{model}.log",
     benchmark:

@@ -9,7 +9,18 @@ SCREENING_KEYS = {
     "near_duplicates": "duplicates",
     "crops_of": "crops_of",
 }
-USE_KEYS = ("segmenter", "prompt", "shards", "archives")
+USE_KEYS = (
+    "segmenter",
+    "prompt",
+    "second_prompt",
+    "segment_on",
+    "mask_note",
+    "shards",
+    "archives",
+)
+# What a job needs beside 4 GB for the images and MobileSAM: weights, and activations at 1024 px.
+NETWORK_MB = {"sam_vit_h": 12000, "sam_vit_l": 8000, "sam_vit_b": 4000}
+DETECTOR_MB = 4000
 FIGURE_KINDS = {"figure2_cca": "mean_squared_cca", "figure3_cka": "linear_cka"}
 
 
@@ -72,12 +83,19 @@ def weight_files(name):
 
 
 def weights_of_study():
-    """The names of the weights that the study's models and its data sets' segmenters use."""
+    """The names of the weights of the study's models and of its data sets' segmenters and detectors."""
     selected = config["studies"][STUDY]
-    segmenters = {config["datasets"][name]["segmenter"] for name in selected["datasets"]}
+    datasets = [config["datasets"][name] for name in selected["datasets"]]
     rows = [config["models"][name] for name in selected["models"]]
-    rows += [config["segmenters"][name] for name in sorted(segmenters)]
-    return list(dict.fromkeys(row["weights"] for row in rows if row.get("weights")))
+    rows += [config["segmenters"][row["segmenter"]] for row in datasets]
+    names = [row["weights"] for row in rows if row.get("weights")]
+    names += [
+        name
+        for row in datasets
+        for files in detector_files(row).values()
+        for name in files.values()
+    ]
+    return list(dict.fromkeys(names))
 
 
 def archive_names(wildcards):
@@ -144,12 +162,57 @@ def dataset_folder(wildcards):
 def segmenter_row(wildcards):
     """The row of the segmenter that a data set uses, with the hash that its weights must have."""
     row = config["segmenters"][config["datasets"][wildcards.dataset]["segmenter"]]
-    return row | {"sha256": config["weights"][row["weights"]]["sha256"]}
+    name = row.get("weights")
+    return row | {"sha256": config["weights"][name]["sha256"] if name else None}
+
+
+def masking_row(wildcards):
+    """What the segmenter is asked about the images of a data set: the arguments of `SamMasks`."""
+    row = config["datasets"][wildcards.dataset]
+    second = row["second_prompt"]
+    return {
+        "prompt": config["prompts"][row["prompt"]],
+        "second_prompt": config["prompts"][second] if second else None,
+        "segment_on": row["segment_on"],
+    }
 
 
 def segmenter_weights(wildcards):
-    """The weight file of the segmenter that a data set uses, and its record."""
-    return weight_files(segmenter_row(wildcards)["weights"])
+    """The weight file of the segmenter that a data set uses, and its record; nothing if given."""
+    return weight_files(segmenter_row(wildcards).get("weights"))
+
+
+def detector_files(row):
+    """{detector: {file's name: name of its weights}} of those that the prompts of a row ask."""
+    if "weights" not in config["segmenters"][row["segmenter"]]:
+        return {}
+    prompts = [config["prompts"][row[key]] for key in ("prompt", "second_prompt") if row[key]]
+    names = [prompt["detector"] for prompt in prompts if prompt["kind"] == "text"]
+    return {name: config["detectors"][name]["weights"] for name in names}
+
+
+def detector_hashes(wildcards):
+    """The hashes that a data set's detectors' files must have: the argument of `load_detectors`."""
+    found = detector_files(config["datasets"][wildcards.dataset])
+    return {
+        name: {file: config["weights"][weights]["sha256"] for file, weights in files.items()}
+        for name, files in found.items()
+    }
+
+
+def detector_weights(wildcards):
+    """Each file of a data set's detectors and its record, in turn; nothing where none is asked."""
+    found = detector_files(config["datasets"][wildcards.dataset])
+    return [
+        path for files in found.values() for name in files.values() for path in weight_files(name)
+    ]
+
+
+def shard_memory_mb(wildcards):
+    """Memory of a job that segments: a network's weights and its activations."""
+    row = config["datasets"][wildcards.dataset]
+    network = NETWORK_MB.get(config["segmenters"][row["segmenter"]]["kind"], 0)
+    return 4000 + network + DETECTOR_MB * len(detector_files(row))
 
 
 def shards_of(wildcards):
@@ -168,6 +231,16 @@ def model_row(wildcards):
 def model_weights(wildcards):
     """The weight file of a model and its record; nothing for a model without weights."""
     return weight_files(config["models"][wildcards.model].get("weights"))
+
+
+def dataset_label(wildcards):
+    """The name of a data set in tables and figures."""
+    return LABELS["datasets"][wildcards.dataset]
+
+
+def mask_example_labels(wildcards):
+    """How the report lists the contact sheet of a data set's masks."""
+    return {"result": "Masks", "shows": f"best to worst: {dataset_label(wildcards)}"}
 
 
 def figure_labels(wildcards):

@@ -30,6 +30,7 @@ rule build_shard:
         manifest=rules.write_manifest.output.manifest,
         folder=dataset_folder,
         weights=segmenter_weights,
+        detectors=detector_weights,
     output:
         shard="results/shards/{dataset}/{shard}.h5",
     log:
@@ -41,13 +42,14 @@ rule build_shard:
     # Shards run side by side; one thread each is faster in sum than more for one.
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=shard_memory_mb,
         runtime=240,
     params:
         source=source_row,
         seed=config["seed"],
         segmenter=segmenter_row,
-        prompt=lookup(dpath="datasets/{dataset}/prompt", within=config),
+        masking=masking_row,
+        detectors=detector_hashes,
         n_shards=lookup(dpath="datasets/{dataset}/shards", within=config),
         code=code("build_shard.py"),
     script:
@@ -67,6 +69,7 @@ rule assess_masks:
     conda:
         "../../envs/analysis.yaml"
     params:
+        passing=config["passing_masks"],
         code=code("assess_masks.py"),
     script:
         "../scripts/assess_masks.py"

@@ -1,6 +1,7 @@
 localrules:
     gather_tables,
     write_table1,
+    write_table1_passing,
     summarise_masks,
     summarise_datasets,
     make_report,
@@ -83,6 +84,31 @@ rule write_table1:
         "../scripts/write_table1.py"
 
 
+rule write_table1_passing:
+    input:
+        predictions=collect(rules.fit_probes.output.predictions, dataset=DATASETS, model=MODELS),
+        masks=rules.gather_tables.output.masks,
+    output:
+        csv=f"{RESULTS}/table1_passing.csv",
+        html=report(
+            f"{RESULTS}/table1_passing.html",
+            caption="../report/table1_passing.rst",
+            category="Results",
+            labels={"result": "Table 1, passing masks", "shows": "balanced accuracy"},
+        ),
+    log:
+        f"results/logs/write_table1_passing/{STUDY}.log",
+    benchmark:
+        f"results/benchmarks/write_table1_passing/{STUDY}.tsv"
+    conda:
+        "../../envs/figures.yaml"
+    params:
+        labels=labels_of("datasets", "models", "variants"),
+        code=code("write_table1_passing.py"),
+    script:
+        "../scripts/write_table1_passing.py"
+
+
 rule summarise_masks:
     input:
         masks=rules.gather_tables.output.masks,
@@ -94,6 +120,13 @@ rule summarise_masks:
             category="Results",
             labels={"result": "Masks", "shows": "quality of the masks"},
         ),
+        fallbacks_csv=f"{RESULTS}/fallbacks.csv",
+        fallbacks_html=report(
+            f"{RESULTS}/fallbacks.html",
+            caption="../report/fallbacks.rst",
+            category="Results",
+            labels={"result": "Masks", "shows": "fallbacks by class"},
+        ),
     log:
         f"results/logs/summarise_masks/{STUDY}.log",
     benchmark:
@@ -102,9 +135,87 @@ rule summarise_masks:
         "../../envs/figures.yaml"
     params:
         labels=labels_of("datasets"),
+        notes={name: config["datasets"][name]["mask_note"] for name in DATASETS},
+        passing=config["passing_masks"],
         code=code("summarise_masks.py"),
     script:
         "../scripts/summarise_masks.py"
+
+
+rule plot_mask_quality:
+    input:
+        masks=rules.gather_tables.output.masks,
+    output:
+        pdf=f"{RESULTS}/figures/masks_quality.pdf",
+        svg=f"{RESULTS}/figures/masks_quality.svg",
+        png=report(
+            f"{RESULTS}/figures/masks_quality.png",
+            caption="../report/mask_quality.rst",
+            category="Results",
+            labels={"result": "Masks", "shows": "area, predicted IoU and stability"},
+        ),
+    log:
+        f"results/logs/plot_mask_quality/{STUDY}.log",
+    benchmark:
+        f"results/benchmarks/plot_mask_quality/{STUDY}.tsv"
+    conda:
+        "../../envs/figures.yaml"
+    params:
+        labels=labels_of("datasets"),
+        passing=config["passing_masks"],
+        code=code("plot_mask_quality.py"),
+    script:
+        "../scripts/plot_mask_quality.py"
+
+
+rule plot_mask_examples:
+    input:
+        masks=rules.assess_masks.output.table,
+        shards=shards_of,
+    output:
+        pdf=f"{RESULTS}/figures/masks_of_{{dataset}}.pdf",
+        png=report(
+            f"{RESULTS}/figures/masks_of_{{dataset}}.png",
+            caption="../report/mask_examples.rst",
+            category="Results",
+            labels=mask_example_labels,
+        ),
+    log:
+        f"results/logs/plot_mask_examples/{STUDY}/{{dataset}}.log",
+    benchmark:
+        f"results/benchmarks/plot_mask_examples/{STUDY}/{{dataset}}.tsv"
+    conda:
+        "../../envs/figures.yaml"
+    params:
+        label=dataset_label,
+        code=code("plot_mask_examples.py"),
+    script:
+        "../scripts/plot_mask_examples.py"
+
+
+# Not part of a study's results: `snakemake export_masks`.
+rule write_coco:
+    input:
+        masks=rules.assess_masks.output.table,
+        shards=shards_of,
+    output:
+        folder=directory(f"{RESULTS}/masks/{{dataset}}"),
+    log:
+        f"results/logs/write_coco/{STUDY}/{{dataset}}.log",
+    benchmark:
+        f"results/benchmarks/write_coco/{STUDY}/{{dataset}}.tsv"
+    conda:
+        "../../envs/figures.yaml"
+    params:
+        description=dataset_label,
+        code=code("write_coco.py"),
+    script:
+        "../scripts/write_coco.py"
+
+
+rule export_masks:
+    input:
+        collect(rules.write_coco.output.folder, dataset=DATASETS),
 
 
 rule summarise_datasets:
@@ -231,7 +342,10 @@ rule make_results:
     input:
         rules.gather_tables.output,
         rules.write_table1.output,
+        rules.write_table1_passing.output,
         rules.summarise_masks.output,
+        rules.plot_mask_quality.output,
+        collect(rules.plot_mask_examples.output, dataset=DATASETS),
         rules.summarise_datasets.output,
         rules.plot_variants.output,
         collect(rules.plot_similarity.output, figure=FIGURE_KINDS),

@@ -6,9 +6,11 @@ log_to(snakemake.log[0])
 
 from halfseen.files import write_table
 from halfseen.manifest import read_manifest
-from halfseen.mask_quality import mask_table
+from halfseen.mask_quality import mask_table, passing
 
 manifest = read_manifest(snakemake.input.manifest)
 table = mask_table(snakemake.input.shards, manifest)
 table.insert(0, "dataset", snakemake.wildcards.dataset)
+table.insert(2, "label_name", manifest.label_name.to_numpy())
+table["passes"] = passing(table, **snakemake.params.passing).astype(int)
 write_table(snakemake.output.table, table)

@@ -1,4 +1,4 @@
-"""Linear probes of one data set and model: balanced accuracy per variant and fold."""
+"""Linear probes of one data set and model: balanced accuracy, and what they predict."""
 
 from halfseen.logs import log_to
 
@@ -13,10 +13,12 @@ from halfseen.probes import fit_probe
 
 manifest = read_manifest(snakemake.input.manifest)
 labels, folds = manifest.label.to_numpy(), manifest.fold.to_numpy()
-rows = []
+rows, predictions = [], manifest[["image_id", "label", "fold"]].assign(**snakemake.wildcards)
 for variant in snakemake.params.variants:
     features = read_features(snakemake.input.features, variant, manifest)
-    for result in fit_probe(features, labels, folds, **snakemake.params.probe):
+    results, predictions[variant] = fit_probe(features, labels, folds, **snakemake.params.probe)
+    for result in results:
         rows.append(dict(snakemake.wildcards.items()) | {"variant": variant} | result)
         print(rows[-1])
+write_table(snakemake.output.predictions, predictions)
 write_table(snakemake.output.table, pd.DataFrame(rows).assign(chance=1 / (labels.max() + 1)))

@@ -9,9 +9,10 @@ from pathlib import Path
 import pandas as pd
 
 from halfseen.files import write_table, write_text
+from halfseen.tables import read_table
 
 for name in ("masks", "probes", "similarity", "neighbors", "umap"):
-    parts = [pd.read_csv(path, keep_default_na=False) for path in snakemake.input[name]]
+    parts = [read_table(path) for path in snakemake.input[name]]
     write_table(snakemake.output[name], pd.concat(parts, ignore_index=True))
 dictionary = Path(snakemake.scriptdir).parent / "resources/data_dictionary.md"
 write_text(snakemake.output.dictionary, dictionary.read_text(encoding="utf-8"))

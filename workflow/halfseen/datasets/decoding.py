@@ -6,8 +6,9 @@ import zlib
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
+
+from halfseen.datasets.pixels import mask_pixels, rgb_pixels
 
 # What Pillow's decoders raise for bytes that are not what they should be.
 DECODER_ERRORS = (
@@ -27,15 +28,21 @@ class UnreadableImageError(ValueError):
         self.path, self.reason = Path(path), reason
 
 
-def read_image(path, mode="RGB"):
-    """The image at `path`, wholly decoded: (h, w, 3) uint8 for RGB, (h, w) uint8 for mode L.
+def read_image(path):
+    """The image at `path`, wholly decoded: (h, w, 3) uint8 RGB.
 
     Pixels as they are stored: an EXIF orientation is not applied, as torchvision's loaders, on
     which the published figures of these data sets rest, do not apply it; masks and boxes refer to
     the stored pixels too. Raises UnreadableImageError.
     """
     with decoding(path), Image.open(path) as image:
-        return np.asarray(image.convert(mode))
+        return rgb_pixels(image)
+
+
+def read_mask(path):
+    """The mask at `path`: (h, w) bool, True where it is not black; raises UnreadableImageError."""
+    with decoding(path), Image.open(path) as image:
+        return mask_pixels(image)
 
 
 def image_shape(path):

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from halfseen.datasets.dataset import Sample
-from halfseen.datasets.decoding import UnreadableImageError, image_shape, read_image
+from halfseen.datasets.decoding import UnreadableImageError, image_shape, read_image, read_mask
 from halfseen.masks import bounding_box
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
@@ -47,7 +47,7 @@ class Folder:
         path = (self.root / MASKS / image_id).with_suffix(".png")
         if not path.is_file():
             return None
-        mask = read_image(path, mode="L") > 0
+        mask = read_mask(path)
         shape = image_shape(self.root / image_id)
         if mask.shape != shape:
             raise ValueError(f"{path} is of shape {mask.shape} but its image of {shape}")
