@@ -337,6 +337,16 @@ def test_small_islands_and_holes_go_and_large_ones_stay():
     assert (clean_mask(mask, 0.02) == expected).all()
 
 
+@pytest.mark.parametrize(("size", "stays"), [(9, True), (8, False)])
+def test_a_part_of_just_the_least_size_stays_and_a_hole_of_it_too(size, stays):
+    island = rectangle(0, 0, 30, 30)
+    island.flat[35 * 40 : 35 * 40 + size] = True
+    assert clean_mask(island, 0.01)[35, 0] == stays
+    hole = rectangle(0, 0, 30, 31)
+    hole[10, 10 : 10 + size] = False  # at least 9 pixels stay open
+    assert clean_mask(hole, 9 / (930 - size))[10, 10] == (size < 9)
+
+
 def test_parts_of_one_size_stay_and_so_does_a_thin_one():
     wheels = rectangle(5, 5, 15, 15) | rectangle(25, 5, 35, 15) | rectangle(5, 30, 35, 31)
     assert (clean_mask(wheels, 0.2) == wheels).all()

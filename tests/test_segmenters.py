@@ -15,6 +15,7 @@ from halfseen.segmenters import (
     Segmenter,
     load_segmenter,
     mobile_sam,
+    upstream_mobile_sam,
     vit_sam,
 )
 
@@ -162,21 +163,40 @@ def test_an_automatic_generator_that_keeps_nothing_is_refused(segmenter, wide, m
         segmenter.candidates(embedding, [{"points_per_side": 1}])
 
 
-def test_fusing_the_batch_norms_changes_no_mask(segmenter, scenes, state_dict, monkeypatch):
-    monkeypatch.setattr("timm.utils.model.reparameterize_model", lambda trunk: trunk)
-    unfused = Segmenter(mobile_sam(state_dict, input_px=512))
+@pytest.fixture(scope="module")
+def upstream(state_dict):
+    return Segmenter(upstream_mobile_sam(state_dict, input_px=512))
+
+
+def test_what_makes_it_fast_changes_no_mask(segmenter, upstream, scenes):
     has_norms = [
         any(isinstance(module, torch.nn.BatchNorm2d) for module in each.sam.image_encoder.modules())
-        for each in (segmenter, unfused)
+        for each in (segmenter, upstream)
     ]
     assert has_norms == [False, True]
     sample = scenes.samples()[0]
-    fused_logits, logits = (
+    fast_logits, logits = (
         each.decode(*embedded(each, scenes, [sample]), [{"box": sample.box}])[0].numpy()
-        for each in (segmenter, unfused)
+        for each in (segmenter, upstream)
     )
-    assert fused_logits == pytest.approx(logits, abs=1e-2)
-    assert ((fused_logits > 0) != (logits > 0)).mean() < 1e-4
+    assert fast_logits == pytest.approx(logits, abs=1e-2)
+    assert ((fast_logits > 0) != (logits > 0)).mean() < 1e-4
+
+
+def test_attention_gets_its_biases_with_four_axes(segmenter, upstream, wide, monkeypatch):
+    import timm.models.tiny_vit
+
+    axes, attention = [], timm.models.tiny_vit.F.scaled_dot_product_attention
+
+    def watched(*arguments, attn_mask, **named):
+        axes.append(attn_mask.dim())
+        return attention(*arguments, attn_mask=attn_mask, **named)
+
+    monkeypatch.setattr(timm.models.tiny_vit.F, "scaled_dot_product_attention", watched)
+    segmenter.embed([wide])
+    assert axes == [4] * 10
+    upstream.embed([wide])
+    assert axes[10:] == [3] * 10
 
 
 def test_a_missing_tensor_is_an_error(state_dict):

@@ -6,7 +6,6 @@ quarter of its time at no lower IoU; at most 20 % of ours for everything but the
 """
 
 import time
-from unittest.mock import patch
 
 import numpy as np
 from outlined import (
@@ -23,7 +22,7 @@ from show import COLUMNS, write_rows
 from halfseen.devices import keep_freed_memory, use_threads
 from halfseen.masks import clip_box, intersection_over_union
 from halfseen.segmentation import SamMasks, picture_of
-from halfseen.segmenters import mobile_sam
+from halfseen.segmenters import upstream_mobile_sam
 from halfseen.weights import load_state_dict
 
 N_IMAGES = 24
@@ -57,8 +56,8 @@ def our_mask(picture):
 
 keep_freed_memory()
 use_threads(1)
-with patch("timm.utils.model.reparameterize_model", lambda trunk: trunk):
-    predictor = SamPredictor(mobile_sam(load_state_dict(WEIGHTS, weights_sha256()), 1024))
+state_dict = load_state_dict(WEIGHTS, weights_sha256())
+predictor = SamPredictor(upstream_mobile_sam(state_dict, 1024))
 segmenter = mobile_sam_segmenter(512)
 masks_of = SamMasks(segmenter, shipped_prompts()["box"])
 name = "ecssd"

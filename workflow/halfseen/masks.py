@@ -101,10 +101,11 @@ def choice_scores(masks, predicted_iou, stability, box=None, frame=None):
     picture.
 
     SAM's predicted IoU alone takes whatever is segmented well: with MobileSAM at 512 px, mean IoU
-    0.872 and 0.748 on ECSSD's and Caltech-101's 224 px crops with a box, 0.34 and 0.30 with a 3 x 3
-    grid; this score gives 0.887 and 0.822 with the box and the box shrunk by 5 %, 0.724 and 0.692
-    with the grid and the frame. The exponents are round numbers chosen on both sets together; those
-    that are best on one alone score at most 0.007 less on the other than its own best.
+    0.872 and 0.748 on 345 ECSSD and 389 Caltech-101 crops with a box, 0.34 and 0.30 with a 3 x 3
+    grid; this score gives 0.886 and 0.819 with the box and the box shrunk by 5 %, 0.725 and 0.691
+    with the grid and the frame. The exponents are round numbers chosen on these images; little is
+    owed to that: those that are best on ECSSD alone give 0.69 (grid) and 0.82 (box) on Caltech-101,
+    those that are best on Caltech-101 alone 0.72 and 0.89 on ECSSD.
     """
     height, width = masks.shape[1:]
     left, top, right, bottom = frame = box or frame or (0, 0, width, height)
@@ -143,6 +144,8 @@ def clean_mask(mask, min_part=MIN_PART):
 
     A part is 8-connected, a hole 4-connected and enclosed: a bay that reaches the image's border
     stays. The largest part always stays, and so do several of one size: two legs, a pair of wheels.
+    Mean IoU changes by -0.0002 on ECSSD and +0.0005 on Caltech-101, in no image by less than -0.02;
+    at a tenth instead of a hundredth an image loses 0.09.
     """
     parts, sizes = _sized_parts(mask, np.ones((3, 3)))
     if len(sizes) == 0:
