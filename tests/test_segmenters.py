@@ -164,26 +164,26 @@ def test_an_automatic_generator_that_keeps_nothing_is_refused(segmenter, wide, m
 
 
 @pytest.fixture(scope="module")
-def upstream(state_dict):
+def upstream_mobile(state_dict):
     return Segmenter(upstream_mobile_sam(state_dict, input_px=512))
 
 
-def test_what_makes_it_fast_changes_no_mask(segmenter, upstream, scenes):
+def test_what_makes_it_fast_changes_no_mask(segmenter, upstream_mobile, scenes):
     has_norms = [
         any(isinstance(module, torch.nn.BatchNorm2d) for module in each.sam.image_encoder.modules())
-        for each in (segmenter, upstream)
+        for each in (segmenter, upstream_mobile)
     ]
     assert has_norms == [False, True]
     sample = scenes.samples()[0]
     fast_logits, logits = (
         each.decode(*embedded(each, scenes, [sample]), [{"box": sample.box}])[0].numpy()
-        for each in (segmenter, upstream)
+        for each in (segmenter, upstream_mobile)
     )
     assert fast_logits == pytest.approx(logits, abs=1e-2)
     assert ((fast_logits > 0) != (logits > 0)).mean() < 1e-4
 
 
-def test_attention_gets_its_biases_with_four_axes(segmenter, upstream, wide, monkeypatch):
+def test_attention_gets_its_biases_with_four_axes(segmenter, upstream_mobile, wide, monkeypatch):
     import timm.models.tiny_vit
 
     axes, attention = [], timm.models.tiny_vit.F.scaled_dot_product_attention
@@ -195,7 +195,7 @@ def test_attention_gets_its_biases_with_four_axes(segmenter, upstream, wide, mon
     monkeypatch.setattr(timm.models.tiny_vit.F, "scaled_dot_product_attention", watched)
     segmenter.embed([wide])
     assert axes == [4] * 10
-    upstream.embed([wide])
+    upstream_mobile.embed([wide])
     assert axes[10:] == [3] * 10
 
 
