@@ -7,10 +7,15 @@ export PATH := $(BIN):$(PATH)
 export PYTHONNOUSERSITE := 1
 SNAKEMAKE := snakemake --cores $(CORES)
 
-.PHONY: study test lint bench masks-report weights lock clean
+.PHONY: study paper_subset test lint bench masks-report weights lock clean
 
 study: $(VENV)/installed
 	$(SNAKEMAKE)
+
+# The paper's study on real parts of its data sets, in the folder that HALFSEEN_DATA names; weights that cannot be had are
+# random ones of the published layouts. IMAGES=5 takes five images of every class.
+paper_subset: weights
+	python tests/paper_subset.py results/trial --cores $(CORES) $(if $(IMAGES),--images-per-class $(IMAGES))
 
 test: lint weights
 	python -m pytest

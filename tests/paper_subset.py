@@ -1,12 +1,13 @@
 """The paper's study on real parts of its data sets, where its weights cannot be had.
 
-    HALFSEEN_DATA=... python tests/paper_subset.py FOLDER [snakemake's arguments]
+    HALFSEEN_DATA=... python tests/paper_subset.py FOLDER [--images-per-class N] [--cores N]
 
-Runs the study `paper_subset` in FOLDER. The five models of the paper get random weights, in files
-of the published layouts and of reduced size, so that they take the way of the real ones; their
-labels say so. EfficientNet-Lite0, MobileSAM and the images are real.
+Runs the study `paper_subset` in FOLDER and checks its Table 1. The five models of the paper get
+random weights, in files of the published layouts and of reduced size, so that they take the way of
+the real ones; their labels say so. EfficientNet-Lite0, MobileSAM and the images are real.
 """
 
+import argparse
 import hashlib
 import os
 import shutil
@@ -14,6 +15,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import yaml
 from official_checkpoints import write_checkpoint
 
@@ -39,28 +41,58 @@ def random_weights(config, folder):
     return {"local_folder": str(folder), "models": models, "weights": weights}
 
 
-def prepare(folder):
-    """Give `folder` a config.yaml, the weights, and random.yaml with what they change."""
+def prepare(folder, images_per_class):
+    """Give `folder` a config.yaml, the weights, and changes.yaml with what they change."""
     (folder / "weights").mkdir(parents=True, exist_ok=True)
     shutil.copy(ROOT / "config.yaml", folder)
     config = yaml.safe_load((ROOT / "config.yaml").read_text())
     changes = random_weights(config, folder / "weights")
+    if images_per_class:
+        names = config["studies"][STUDY]["datasets"]
+        changes["datasets"] = {name: {"images_per_class": images_per_class} for name in names}
     mobile_sam = ROOT / "results/weights/mobile_sam.ckpt"
     if mobile_sam.is_file():  # else it is fetched
         shutil.copy(mobile_sam, folder / "weights" / config["weights"]["mobile_sam"]["file"])
-    (folder / "random.yaml").write_text(yaml.safe_dump(changes))
+    (folder / "changes.yaml").write_text(yaml.safe_dump(changes))
 
 
-def command(folder, *arguments):
-    """The command that runs the study in a prepared `folder`."""
+def run(folder, cores):
+    """Run the study in a prepared `folder`."""
     words = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile"]
-    words += ["--directory", folder, "--configfile", folder / "random.yaml"]
-    return [str(word) for word in [*words, "--config", f"study={STUDY}", *arguments]]
+    words += ["--directory", folder, "--configfile", folder / "changes.yaml"]
+    words += ["--config", f"study={STUDY}", "--cores", cores]
+    subprocess.run([str(word) for word in words], check=True)
+
+
+def check(folder, least):
+    """Print Table 1; AssertionError unless it is whole and EfficientNet-Lite0 sees.
+
+    On Caltech-101's originals it must reach `least`, on those of every data set it must beat the
+    statistics of the colours.
+    """
+    table = pd.read_csv(folder / f"results/{STUDY}/table1.csv")
+    keys = ["dataset", "model", "variant"]
+    cells = table.set_index(keys).balanced_accuracy_mean
+    print(cells.unstack("variant", sort=False).round(2).to_string())
+    study = yaml.safe_load((ROOT / "config.yaml").read_text())["studies"][STUDY]
+    wanted = {(d, m, v) for d in study["datasets"] for m in study["models"]
+              for v in study["variants"]}  # fmt: skip
+    assert set(cells.index) == wanted
+    assert cells["caltech101_subset", "efficientnet_lite0", "original"] >= least
+    originals = cells.unstack("variant").original.unstack("model")
+    assert (originals.efficientnet_lite0 > originals.image_statistics).all()
 
 
 if __name__ == "__main__":
     if "HALFSEEN_DATA" not in os.environ:
         sys.exit("HALFSEEN_DATA is not set; it names the folder of the parts of the data sets")
-    target = Path(sys.argv[1]).resolve()
-    prepare(target)
-    sys.exit(subprocess.run(command(target, *(sys.argv[2:] or ["--cores", "all"]))).returncode)
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--images-per-class", type=int, help="at most so many; all without it")
+    parser.add_argument("--cores", default="all")
+    asked = parser.parse_args()
+    target = asked.folder.resolve()
+    prepare(target, asked.images_per_class)
+    run(target, asked.cores)
+    # 16 images of a class, or as few as the folds allow
+    check(target, least=0.6 if asked.images_per_class else 0.85)

@@ -181,18 +181,18 @@ def _encode_batches(file, batches, n, variants, encoder, size, what):
                 progress.update(len(ids))
                 if first is None:
                     again = partial(_encode_again, pixels, visible, variant["fill"])
-                    where = f"{what}, variant {name!r}"
-                    first, attributes = _checked(again, features, fitting, where)
+                    first, attributes = _checked(again, features, fitting, name)
             start += len(ids)
     first.check_once_more()
     return attributes
 
 
-def _checked(again, features, fitting, what):
-    """The first batch, checked, and the attributes that say how exact its features are."""
+def _checked(again, features, fitting, variant):
+    """The first batch, of one variant, checked, and the attributes that say how exact it is."""
+    what = f"{fitting.what}, variant {variant!r}"
     encoder, exact = fitting.encoder, fitting.encoder.precision == "float32"
     first = FirstBatch(partial(again, fitting), features, asserted=exact, what=what)
-    apart = {"batch_difference": first.check_batch_and_order()}
+    apart = {"compared_on": variant, "batch_difference": first.check_batch_and_order()}
     if encoder != encoder.plain():
         plain = WithinMemory(encoder.plain(), fitting.size, what)
         everything = range(len(features))
