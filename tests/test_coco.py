@@ -69,6 +69,7 @@ def test_pycocotools_reads_the_annotations_and_gives_every_mask_back(written, sh
     assert coco.loadCats([second["category_id"]])[0]["name"] == "cat"
     assert second["attributes"]["predicted_iou"] == 0.5
     (first,) = coco.loadAnns(coco.getAnnIds(imgIds=[1]))
+    assert coco.loadCats([first["category_id"]])[0]["name"] == "zebra"
     assert first["attributes"]["passes"] == 1
 
 
