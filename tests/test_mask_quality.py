@@ -206,8 +206,8 @@ def test_a_summary_to_read_has_labels_and_says_where_there_is_no_exact_mask(mask
             "Mean stability": "0.700",
             "Mean agreement": "one prompt",
             "Exact masks": "0",
-            "Mean IoU": "no exact masks",
-            "Median IoU": "no exact masks",
+            "Mean IoU": "none",
+            "Median IoU": "none",
         },
     ]
 

@@ -125,8 +125,8 @@ def summary_text(summary, labels):
                 summary.mean_agreement != "", "one prompt"
             ),
             "Exact masks": summary.n_exact.astype(str),
-            "Mean IoU": summary.mean_iou.where(summary.mean_iou != "", "no exact masks"),
-            "Median IoU": summary.median_iou.where(summary.median_iou != "", "no exact masks"),
+            "Mean IoU": summary.mean_iou.where(summary.mean_iou != "", "none"),
+            "Median IoU": summary.median_iou.where(summary.median_iou != "", "none"),
         }
     )
 
