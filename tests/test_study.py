@@ -107,8 +107,9 @@ def test_a_new_model_runs_its_own_jobs_and_the_aggregates(study):
     before = [study.bytes_of(pattern) for pattern in kept]
 
     def add_model(config):
-        row = dict(label="Tiny", loader="timm", name="test_resnet", mean=[0.5] * 3, std=[0.5] * 3)
-        config["models"]["tiny"] = row
+        half = [0.5] * 3
+        row = dict(loader="timm", name="test_resnet", pooling="average", mean=half, std=half)
+        config["models"]["tiny"] = row | {"label": "Tiny"}
         config["studies"]["minute"]["models"].append("tiny")
 
     study.edit_config(add_model)
