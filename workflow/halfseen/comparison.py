@@ -45,7 +45,7 @@ def beside_published(cells, published, variant="original"):
     and accuracy (shares), `split_source` ("official" or "folds"), `n_images` (all of the data set's
     that the manifest lists) and `n_left_out` of them. `published` has the columns protocol, model,
     dataset, n_images, metric (the column of `cells` that it is compared with), value, source and
-    note. Only rows of `variant`, which must be the image as it is, are taken.
+    note ("" where there is none). Only rows of `variant`, the image as it is, are taken.
 
     `comparable` is true only where protocol, images and split are those of the published number and
     its note is empty; else `reason` names everything that differs. `difference` is ours less the

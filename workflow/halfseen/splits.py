@@ -29,14 +29,15 @@ class Parts:
 def official_parts(manifest, rng):
     """The `Parts` of a manifest: its column `split`, or folds where that is empty everywhere.
 
-    The test part is always as published. Then fold 0 is the test part, fold 1 the validation part
-    and the others the training part. Groups are kept on one side: training and validation images
-    whose group has a test image are left out; validation images whose group has a training image
-    are moved to the training part, so that a last fit on both parts still has all published images.
-    Without a validation part a tenth of what is left of the training part, by class and in whole
-    groups, at least one image of each class, is drawn with `rng`. Raises ValueError for a split
-    that only some images have, a name that is none of `SPLITS`, a missing training or test part,
-    fewer than 3 folds, and a class that a part would lack.
+    Folds stand in so: 0 is the test part, 1 the validation part, the others are the training part.
+    The test part is never changed. Training and validation images whose group has a test image are
+    left out; validation images whose group has a training image are moved to the training part, so
+    that a last fit on both parts still sees them all. Where no validation part is published, a
+    tenth of what is left of the training part is drawn with `rng`: by class, in whole groups, at
+    least one image of each class.
+
+    Raises ValueError for a split that only some images have, a name that is none of `SPLITS`, a
+    missing training or test part, fewer than 3 folds, and a class that a part would lack.
     """
     parts, source = _published_parts(manifest)
     groups = manifest.group.factorize()[0]
