@@ -60,7 +60,7 @@ def test_published_parts_are_taken_as_they_are_and_nothing_is_drawn():
 
 
 def test_the_manifest_is_left_as_it_was():
-    manifest = table("aabbaabbaabb", "ttttvvvveeee", "ABCDACHIABKL")
+    manifest = table("aabbaabbaabb", "ttttvvvveeee", "ABCDAFCIAJKL")
     before = manifest.copy()
     official_parts(manifest, np.random.default_rng(0))
     pd.testing.assert_frame_equal(manifest, before)
@@ -206,6 +206,7 @@ def test_two_folds_cannot_stand_in_for_three_parts():
         ("aabbab", "tvtvee", "ABFDEF", r"'b' has no train image \(0 .*, 1 left out; .* official"),
         ("aabbab", "tvtvee", "ABCCEF", r"'b' has no validation image \(2 train, 0 validation"),
         ("aaabab", "ttttee", "ABCDEF", r"'b' has no validation image \(1 train, 0 validation"),
+        ("abab", "ttee", "ABAB", r"'a' has no train image \(0 .* 1 test, 1 left out"),
         ("aabbab", "ttttee", "AAABEF", r"'a' has no validation image \(2 train, 0 validation"),
     ],
 )  # fmt: skip

@@ -46,8 +46,8 @@ def official_parts(manifest, rng):
     parts[left_out] = LEFT_OUT
     moved = (parts == "validation") & np.isin(groups, groups[parts == "train"])
     parts[moved] = "train"
-    if not has_validation:
-        train = np.flatnonzero(parts == "train")
+    train = np.flatnonzero(parts == "train")
+    if not has_validation and len(train):
         drawn = _drawn_tenth(manifest.label.to_numpy()[train], groups[train], rng)
         parts[train[drawn]] = "validation"
     _check_classes(parts, manifest, source)
