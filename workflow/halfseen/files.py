@@ -74,7 +74,8 @@ def write_parquet(path, table):
     """Write a pandas table to `path` as Parquet in one step, without its index.
 
     For tables of millions of rows: small, and numbers keep all their digits and types. Equal tables
-    give equal bytes with one version of pandas and pyarrow; `pandas.read_parquet` reads them. Raises ValueError like `write_table`.
+    give equal bytes with one version of pandas and pyarrow; `pandas.read_parquet` reads them.
+    Raises ValueError like `write_table`.
     """
     _check_rows(path, table)
     with atomic_path(path) as temporary:
