@@ -110,7 +110,7 @@ def test_the_default_data_sets_have_two_images_of_every_class_in_every_fold(root
     seed, n_folds = config["seed"], config["folds"]
     for name in config["studies"]["quickstart"]["datasets"]:
         row = config["datasets"][name]
-        others = ("label", "segmenter", "prompt", "shards")
+        others = ("label", "segmenter", "prompt", "second_prompt", "shards")
         source = {key: row[key] for key in row if key not in others}
         samples = open_dataset(**source, seed=seed).samples()
         manifest = build_manifest(samples, n_folds, rng(seed))
