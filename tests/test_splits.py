@@ -59,8 +59,9 @@ def test_published_parts_are_taken_as_they_are_and_nothing_is_drawn():
     assert rng.random() == np.random.default_rng(0).random()
 
 
-def test_the_manifest_is_left_as_it_was():
-    manifest = table("aabbaabbaabb", "ttttvvvveeee", "ABCDAFCIAJKL")
+@pytest.mark.parametrize("dtype", ["str", object])
+def test_the_manifest_is_left_as_it_was(dtype):
+    manifest = table("aabbaabbaabb", "ttttvvvveeee", "ABCDAFCIAJKL").astype({"split": dtype})
     before = manifest.copy()
     official_parts(manifest, np.random.default_rng(0))
     pd.testing.assert_frame_equal(manifest, before)
