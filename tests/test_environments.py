@@ -58,6 +58,8 @@ DISTRIBUTIONS = {
     "PIL": "pillow", "resvg_py": "resvg-py", "segment_anything": "segment-anything",
     "skimage": "scikit-image", "sklearn": "scikit-learn", "umap": "umap-learn", "yaml": "pyyaml",
 }  # fmt: skip
+# Who imports or calls these needs pyarrow; halfseen.files alone, which has one of them, does not.
+PARQUET = {"read_parquet", "write_parquet"}
 # Imported inside functions that these scripts do not call: fetching and drawing do without torch.
 NOT_CALLED = {
     "fetch_weights.py": {"torch", "safetensors", "numpy"},
@@ -77,9 +79,26 @@ def third_party_imports(script):
                 names |= {alias.name.split(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom):
                 names.add(node.module.split(".")[0])
+                if PARQUET & {alias.name for alias in node.names}:
+                    names.add("pyarrow")  # pandas imports it by itself
+            elif isinstance(node, ast.Attribute) and node.attr in PARQUET:
+                names.add("pyarrow")
     return {
         DISTRIBUTIONS.get(name, name) for name in names - sys.stdlib_module_names - {"halfseen"}
     }
+
+
+@pytest.mark.parametrize(
+    ("line", "needs"),
+    [
+        ("from halfseen.files import write_parquet", {"pyarrow"}),
+        ("import pandas as pd; pd.read_parquet('table.parquet')", {"pandas", "pyarrow"}),
+        ("from halfseen.files import write_table", set()),
+    ],
+)
+def test_a_script_that_reads_or_writes_parquet_needs_pyarrow(tmp_path, line, needs):
+    (tmp_path / "script.py").write_text(line)
+    assert third_party_imports(tmp_path / "script.py") == needs
 
 
 def test_a_rule_s_environment_has_what_its_script_imports(root):

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import halfseen.files
-from halfseen.files import atomic_folder, atomic_path, write_table, write_text
+from halfseen.files import atomic_folder, atomic_path, write_parquet, write_table, write_text
 
 
 @pytest.fixture
@@ -144,3 +144,61 @@ def test_a_table_that_may_be_empty_is_then_its_header(path):
     assert path.read_text() == "image_id,reason\n"
     with pytest.raises(ValueError, match="holds NaN"):
         write_table(path, pd.DataFrame({"x": [float("nan")]}), may_be_empty=True)
+
+
+# --- Parquet ---
+
+
+def predictions(n=5000):
+    rng = np.random.default_rng(0)
+    return pd.DataFrame(
+        {
+            "image_id": [f"{i:07d}" for i in range(n)],
+            "note": ["", "NA", "1e5", "Größe"] * (n // 4),
+            "predicted": rng.integers(100, size=n, dtype=np.int32),
+            "margin": rng.normal(size=n).astype(np.float32),
+            "score": rng.normal(size=n),
+            "right": rng.random(n) < 0.5,
+        }
+    )
+
+
+def test_a_parquet_table_comes_back_with_all_digits_types_and_texts(tmp_path):
+    path, table = tmp_path / "new" / "table.parquet", predictions()
+    write_parquet(path, table)
+    pd.testing.assert_frame_equal(pd.read_parquet(path), table, check_exact=True)
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_equal_tables_give_equal_parquet_bytes_however_they_came_about(tmp_path):
+    table = predictions()
+    parts = pd.concat([table[3000:], table[:3000]]).sort_values("image_id")  # another index
+    order = table[table.columns[::-1]][table.columns]
+    back = tmp_path / "back.parquet"
+    write_parquet(back, table)
+    for number, equal in enumerate([table.copy(), parts, order, pd.read_parquet(back)]):
+        path = tmp_path / f"{number}.parquet"
+        write_parquet(path, equal)
+        assert path.read_bytes() == back.read_bytes()
+    write_parquet(path, table.assign(score=table.score + 1e-15))
+    assert path.read_bytes() != back.read_bytes()
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
+def test_a_parquet_table_with_a_number_that_is_none_is_refused_and_the_old_file_stays(path, bad):
+    path.write_text("old")
+    table = predictions().assign(margin=np.float32(0.5))
+    table.loc[17, "margin"] = bad
+    with pytest.raises(ValueError, match=f"{path} holds NaN or infinity in margin$"):
+        write_parquet(path, table)
+    with pytest.raises(ValueError, match=f"the table for {path} has no row"):
+        write_parquet(path, table[:0])
+    assert path.read_text() == "old"
+
+
+def test_a_parquet_writer_that_fails_leaves_the_old_file_and_no_temporary(path):
+    path.write_text("old")
+    with pytest.raises(Exception, match="Conversion failed for column mixed"):
+        write_parquet(path, pd.DataFrame({"mixed": [1, "a", object()]}))
+    assert path.read_text() == "old"
+    assert list(path.parent.iterdir()) == [path]

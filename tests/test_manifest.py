@@ -22,8 +22,8 @@ def samples_of(labels, groups=None):
 
 def test_a_row_says_what_its_sample_says_and_labels_number_the_sorted_names():
     samples = [
-        Sample("z9", "p/z9.jpg", "snail", "g1", (1, 2, 30.5, 40)),
-        Sample("a1", "p/a1.jpg", "fox", "g2"),
+        Sample("z9", "p/z9.jpg", "snail", "g1", (1, 2, 30.5, 40), "test"),
+        Sample("a1", "p/a1.jpg", "fox", "g2", split="validation"),
         Sample("m5", "p/m5.jpg", "fox", "g3", (0, 0, 5, 6)),
         Sample("b2", "p/b2.jpg", "snail", "g4"),
     ]
@@ -34,6 +34,7 @@ def test_a_row_says_what_its_sample_says_and_labels_number_the_sorted_names():
     assert manifest.label_name.tolist() == ["snail", "fox", "fox", "snail"]
     assert manifest.label.tolist() == [1, 0, 0, 1]
     assert manifest.group.tolist() == ["g1", "g2", "g3", "g4"]
+    assert manifest.split.tolist() == ["test", "validation", "", ""]
     boxes = manifest[["left", "top", "right", "bottom"]].to_numpy()
     nowhere = [np.nan] * 4
     np.testing.assert_array_equal(boxes, [[1, 2, 30.5, 40], nowhere, [0, 0, 5, 6], nowhere])
@@ -109,7 +110,7 @@ def test_the_default_data_sets_have_two_images_of_every_class_in_every_fold(root
     seed, n_folds = config["seed"], config["folds"]
     for name in config["studies"]["quickstart"]["datasets"]:
         row = config["datasets"][name]
-        others = ("label", "segmenter", "prompt", "second_prompt", "shards", "mask_note")
+        others = ("label", "segmenter", "prompt", "second_prompt", "shards")
         source = {key: row[key] for key in row if key not in others}
         samples = open_dataset(**source, seed=seed).samples()
         manifest = build_manifest(samples, n_folds, rng(seed))
@@ -156,7 +157,7 @@ STRANGE = ["007", "NA", "null", "1e5", "None", "nan", " x", 'a,"b"', "snö/é 1.
 def test_a_manifest_comes_back_from_its_file(tmp_path):
     boxes = [(0.5, 1 / 3, 30, 40), None] * 5
     samples = [
-        Sample(text, text, ("007", "NA")[i % 2], text, box)
+        Sample(text, text, ("007", "NA")[i % 2], text, box, ("", "train", "test")[i % 3])
         for i, (text, box) in enumerate(zip(STRANGE, boxes, strict=True))
     ]
     manifest = build_manifest(samples, 2, rng())
@@ -180,14 +181,14 @@ def test_boxes_that_no_image_has_are_empty_fields_and_come_back_as_nan(tmp_path)
     manifest = build_manifest(samples_of(["a", "b"] * 2), 2, rng())
     write_manifest(tmp_path / "manifest.csv", manifest)
     lines = (tmp_path / "manifest.csv").read_text().splitlines()
-    assert lines[0] == "image_id,path,label,label_name,group,fold,left,top,right,bottom"
-    assert all(line.endswith(",,,,") for line in lines[1:])
+    assert lines[0] == "image_id,path,label,label_name,group,fold,split,left,top,right,bottom"
+    assert all(line.endswith(",,,,,") for line in lines[1:])
     back = read_manifest(tmp_path / "manifest.csv")
     pd.testing.assert_frame_equal(back, manifest)
 
 
 def test_a_file_that_lacks_columns_is_refused_with_the_rule_that_makes_it(tmp_path):
     (tmp_path / "old.csv").write_text("image_id,path,label,label_name,left,top,right\n1,p,0,a,,,\n")
-    told = r"old.csv lacks the columns \['group', 'fold', 'bottom'\].*rule write_manifest"
+    told = r"old.csv lacks the columns \['group', 'fold', 'split', 'bottom'\].*rule write_manifest"
     with pytest.raises(ValueError, match=told):
         read_manifest(tmp_path / "old.csv")

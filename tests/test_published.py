@@ -18,7 +18,7 @@ from halfseen.datasets.decoding import UnreadableImageError
 from halfseen.datasets.dtd import Dtd
 from halfseen.datasets.kinds import open_dataset
 from halfseen.datasets.torchvision_loaders import download, open_part
-from halfseen.datasets.torchvision_sets import TorchvisionDataset
+from halfseen.datasets.torchvision_sets import TorchvisionDataset, split_names
 
 
 def pixels(seed, shape=(40, 50, 3)):
@@ -69,6 +69,8 @@ def write_aircraft(root):
         save(data / f"images/{image_id}.jpg", pixels(number))
     (data / "variants.txt").write_text("A380\nDC-3 (old)\n")
     parts = {
+        "train": "0000007 A380\n",
+        "val": "0000008 DC-3 (old)\n",
         "trainval": "0000008 DC-3 (old)\n0000007 A380\n",
         "test": "0000009 A380\n",
     }
@@ -115,6 +117,12 @@ IDS = {
     "aircraft": ["0000008", "0000007", "0000009"],
     "dtd": [f"{kind}/{kind}_{i:04d}.jpg" for i in (3, 1, 2) for kind in ("dotted", "banded")],
 }
+SPLITS = {
+    "cifar100": ["train"] * 6 + ["test"] * 4,
+    "caltech101": [""] * 6,
+    "aircraft": ["validation", "train", "test"],
+    "dtd": ["train"] * 3 + ["validation"] * 2 + ["test"],
+}
 CLASSES = {
     "cifar100": ["fox", "owl"] * 5,
     "caltech101": ["Owl"] * 3 + ["fox"] * 3,
@@ -130,6 +138,11 @@ def test_lists_the_images_of_all_parts_by_the_data_set_s_own_key(tmp_path, name)
     assert [sample.label_name for sample in samples] == CLASSES[name]
     assert [sample.group for sample in samples] == IDS[name]
     assert all((tmp_path / sample.path).is_file() for sample in samples)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_an_image_is_of_the_part_that_the_data_set_puts_it_into(tmp_path, name):
+    assert [sample.split for sample in small(name, tmp_path).samples()] == SPLITS[name]
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -285,6 +298,15 @@ def test_an_aircraft_without_a_box_or_with_one_outside_of_its_image_is_named(tmp
         dataset.samples()
 
 
+@pytest.mark.parametrize("part", ["train", "val"])
+@pytest.mark.parametrize("lines", ["", "0000008 DC-3 (old)\n0000007 A380\n"])
+def test_training_and_validation_aircraft_must_divide_those_of_both(tmp_path, part, lines):
+    dataset = small("aircraft", tmp_path)
+    (tmp_path / f"fgvc-aircraft-2013b/data/images_variant_{part}.txt").write_text(lines)
+    with pytest.raises(ValueError, match="do not divide the images of images_variant_trainval"):
+        dataset.samples()
+
+
 def test_an_aircraft_that_cannot_be_read_has_no_box_and_stops_nothing(tmp_path):
     dataset = small("aircraft", tmp_path)
     (tmp_path / "fgvc-aircraft-2013b/data/images/0000007.jpg").write_bytes(b"")
@@ -301,6 +323,7 @@ def test_a_set_of_files_has_their_paths_as_keys(tmp_path):
     samples = dataset.samples()
     assert [sample.image_id for sample in samples] == [f"dtd/dtd/images/{i}" for i in IDS["dtd"]]
     assert [sample.label_name for sample in samples] == CLASSES["dtd"]
+    assert [sample.split for sample in samples] == SPLITS["dtd"]
     for sample in samples:
         with Image.open(tmp_path / sample.path) as image:
             np.testing.assert_array_equal(dataset.image(sample.image_id), np.asarray(image))
@@ -345,6 +368,31 @@ def test_grey_images_become_rgb(tmp_path):
     dataset = TorchvisionDataset(tmp_path, "EuroSAT")
     image = dataset.image("eurosat/2750/owl/1.jpg")
     assert image.shape == (40, 50, 3)
+
+
+@pytest.mark.parametrize(
+    ("parts", "expected"),
+    [
+        (
+            [{"split": "test"}, {"split": "val"}, {"split": "train"}],
+            ["test", "validation", "train"],
+        ),
+        ([{"split": "trainval"}, {"split": "test"}], ["train", "test"]),
+        ([{"split": "valid"}, {"split": "test"}, {"train": True}], ["validation", "test", "train"]),
+        ([{"train": True}, {"train": False}], ["train", "test"]),
+        (
+            [{"split": "letters", "train": True}, {"split": "letters", "train": False}],
+            ["train", "test"],
+        ),
+        ([{"split": "test", "train": True}, {"split": "train"}], ["", ""]),
+        ([{"split": "train"}, {"split": "test"}, {"split": "extra"}], ["", "", ""]),
+        ([{"split": "train"}, {"split": "val"}], ["", ""]),
+        ([{"train": False}], [""]),
+        ([{}], [""]),
+    ],
+)
+def test_the_arguments_of_all_parts_together_tell_the_official_split(parts, expected):
+    assert split_names(parts) == expected
 
 
 def test_an_unknown_set_is_refused_with_the_nearest_name(tmp_path):
@@ -472,7 +520,9 @@ def test_real_aircraft_have_their_variants_and_boxes(data):
     assert {line["id"]: line["variant"] for line in lines} == {
         image_id: sample.label_name for image_id, sample in samples.items()
     }
+    parts = {"train": "train", "val": "validation", "test": "test"}
     for line in lines:
+        assert samples[line["id"]].split == parts[line["official_split"]]
         left, top, right, bottom = samples[line["id"]].box
         width, height = int(line["width"]), int(line["height"])
         assert 0 <= left < right <= width

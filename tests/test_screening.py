@@ -126,6 +126,19 @@ def test_groups_of_the_data_set_s_own_are_kept_and_joined_as_a_whole(root):
     assert len(set(groups.values())) == 3
 
 
+def test_a_sample_keeps_all_but_its_group(root):
+    class Divided(Folder):
+        def samples(self):
+            parts = ("train", "validation", "test")
+            samples = enumerate(super().samples())
+            return [replace(one, split=parts[n % 3], box=(0, 0, n, n)) for n, one in samples]
+
+    before = Divided(root).samples()
+    after = screen(Divided(root), "images", 1, on_bad_image="fail", duplicates=True).samples
+    assert len({sample.group for sample in after}) < len(after)
+    assert [replace(one, group="") for one in after] == [replace(one, group="") for one in before]
+
+
 def test_near_duplicates_are_left_alone_where_the_row_says_so(root):
     found = screened(root, on_bad_image="fail", duplicates=False)
     assert found.samples == Folder(root).samples()

@@ -1,4 +1,4 @@
-"""The manifest: one row an image, with its label, group and fold; everything later joins on it."""
+"""The manifest: one row an image, with its label, group, fold and split; all later joins on it."""
 
 import numpy as np
 import pandas as pd
@@ -12,11 +12,13 @@ COLUMNS = [
     "label_name",
     "group",
     "fold",
+    "split",
     "left",
     "top",
     "right",
     "bottom",
 ]
+TEXT = ["image_id", "path", "label_name", "group", "split"]
 BOX = ["left", "top", "right", "bottom"]
 SHUFFLES = 20
 
@@ -25,8 +27,9 @@ def build_manifest(samples, n_folds, rng):
     """The manifest of `samples` as a table with the columns `COLUMNS`, in the order of the samples.
 
     Labels number the sorted class names. Folds 0 .. n_folds - 1 are stratified by class and never
-    separate a group; box columns are NaN where the data set gives none. Raises ValueError for
-    duplicate ids and for a class that some fold would lack.
+    separate a group; `split` is the data set's own part, "" where it publishes none; box columns
+    are NaN where it gives none. Raises ValueError for duplicate ids and for a class that some fold
+    would lack.
     """
     manifest = pd.DataFrame(
         {
@@ -34,6 +37,7 @@ def build_manifest(samples, n_folds, rng):
             "path": [sample.path for sample in samples],
             "label_name": [sample.label_name for sample in samples],
             "group": [sample.group for sample in samples],
+            "split": [sample.split for sample in samples],
         }
     )
     repeated = manifest.image_id[manifest.image_id.duplicated()]
@@ -100,8 +104,7 @@ def read_manifest(path):
     """The manifest at `path`: ids and groups as text, boxes as float, NaN where there is none."""
     manifest = pd.read_csv(
         path,
-        dtype={"image_id": str, "path": str, "label_name": str, "group": str}
-        | dict.fromkeys(BOX, float),
+        dtype=dict.fromkeys(TEXT, str) | dict.fromkeys(BOX, float),
         keep_default_na=False,
         na_values=dict.fromkeys(BOX, [""]),
     )

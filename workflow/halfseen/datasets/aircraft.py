@@ -30,13 +30,20 @@ class Aircraft(PublishedFiles):
         self.banner_px = BANNER_PX if crop_banner else 0
 
     def listed(self):
-        """Training and validation images, then test images; samples have no box yet."""
-        parts = [
-            open_part("FGVCAircraft", self.root, split=split) for split in ("trainval", "test")
-        ]
+        """Training and validation images together, then test images; samples have no box yet."""
+        parts = {name: self._part(name) for name in ("train", "val", "trainval", "test")}
+        train, validation, trainval = (
+            set(parts[name]._image_files) for name in ("train", "val", "trainval")
+        )
+        if train & validation or train | validation != trainval:
+            raise ValueError(
+                f"images_variant_train.txt and images_variant_val.txt in {self.root} do not divide "
+                f"the images of images_variant_trainval.txt; unpack the archive again"
+            )
+        splits = dict.fromkeys(train, "train") | dict.fromkeys(validation, "validation")
         return [
-            (self._sample(Path(file), part.classes[label]), Path(file))
-            for part in parts
+            (self._sample(file, part.classes[label], splits.get(file, "test")), Path(file))
+            for part in (parts["trainval"], parts["test"])
             for file, label in zip(part._image_files, part._labels, strict=True)
         ]
 
@@ -52,8 +59,13 @@ class Aircraft(PublishedFiles):
             replace(sample, box=self._box(boxes, sample.image_id)) for sample in super().samples()
         ]
 
-    def _sample(self, file, label_name):
-        return Sample(file.stem, file.relative_to(self.root).as_posix(), label_name, file.stem)
+    def _part(self, split):
+        return open_part("FGVCAircraft", self.root, split=split)
+
+    def _sample(self, file, label_name, split):
+        file = Path(file)
+        path = file.relative_to(self.root).as_posix()
+        return Sample(file.stem, path, label_name, file.stem, split=split)
 
     def _official_boxes(self):
         path = self.root / "fgvc-aircraft-2013b/data/images_box.txt"

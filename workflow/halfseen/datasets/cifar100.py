@@ -26,7 +26,7 @@ class Cifar100(PublishedDataset):
         for name, (part, files) in self._parts.items():
             for row, (file, label) in enumerate(zip(files, part.targets, strict=True)):
                 image_id, path = f"{name}/{file}", f"{part.base_folder}/{name}"
-                sample = Sample(image_id, path, part.classes[label], image_id)
+                sample = Sample(image_id, path, part.classes[label], image_id, split=name)
                 pairs.append((sample, (name, row)))
         return pairs
 

@@ -5,6 +5,8 @@ from typing import Protocol
 
 import numpy as np
 
+SPLITS = ("train", "validation", "test")
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -13,7 +15,8 @@ class Sample:
     `image_id` is the data set's own key and never a row number. `group` is shared by images that
     must not be separated by a fold: near-duplicates, overlapping crops. `box` is the object's
     bounding box (left, top, right, bottom) in pixels of the source image, right and bottom
-    exclusive, where known.
+    exclusive, where known. `split` is the part that the data set's authors put the image into, one
+    of `SPLITS`; "" where they publish none.
     """
 
     image_id: str
@@ -21,6 +24,7 @@ class Sample:
     label_name: str
     group: str
     box: tuple[float, float, float, float] | None = None
+    split: str = ""
 
 
 class Dataset(Protocol):

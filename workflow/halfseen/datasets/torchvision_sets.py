@@ -14,6 +14,11 @@ from halfseen.datasets.torchvision_loaders import open_part
 # Where torchvision's classes keep their files, and where their labels: each has one of these.
 FILES = ("_image_files", "_images", "imgs", "_samples", "samples", "data")
 LABELS = ("_labels", "targets", "labels", "y", "_samples", "samples")
+# What torchvision's classes call their parts. `trainval` is all that may be trained on.
+SPLITS = {
+    "train": "train", "trainval": "train", "val": "validation", "valid": "validation",
+    "validation": "validation", "test": "test",
+}  # fmt: skip
 
 
 class TorchvisionDataset(PublishedDataset):
@@ -22,7 +27,8 @@ class TorchvisionDataset(PublishedDataset):
     `parts` are the keyword arguments of each of its parts, `[{split: train}, {split: test}]`; all
     of them together are the data set. The image id is the path below `root` where the set has a
     file an image; where it has not (MNIST, SVHN, STL10), it is the part and the index in the
-    published file, `test/000042`, which is then the only key there is.
+    published file, `test/000042`, which is then the only key there is. The official split is what
+    the parts' arguments tell of it (`split_names`).
     """
 
     def __init__(self, root, name, parts=({},), **declared):
@@ -33,8 +39,10 @@ class TorchvisionDataset(PublishedDataset):
     def listed(self):
         """The images of all parts in turn; `where` is the part's number and the index in it."""
         return [
-            (Sample(image_id, image_id, label_name, image_id), (number, index))
-            for number, (keywords, part) in enumerate(zip(self.parts, self._opened, strict=True))
+            (Sample(image_id, image_id, label_name, image_id, split=split), (number, index))
+            for number, (keywords, part, split) in enumerate(
+                zip(self.parts, self._opened, split_names(self.parts), strict=True)
+            )
             for index, (image_id, label_name) in enumerate(
                 zip(
                     _image_ids(part, keywords, self.root),
@@ -64,6 +72,23 @@ class TorchvisionDataset(PublishedDataset):
     @cached_property
     def _opened(self):
         return [open_part(self.name, self.root, **keywords) for keywords in self.parts]
+
+
+def split_names(parts):
+    """The official split, "train", "validation" or "test", of each of `parts`, dicts of arguments.
+
+    An argument `train` (a bool) or `split` (a name of `SPLITS`) tells it. "" for all where a part
+    has neither, or both and they differ, and where no part is for training or none for tests: then
+    they are no official split of the images that are used.
+    """
+    names = []
+    for keywords in parts:
+        told = {SPLITS[keywords["split"]]} if keywords.get("split") in SPLITS else set()
+        if "train" in keywords:
+            told.add("train" if keywords["train"] else "test")
+        names.append(told.pop() if len(told) == 1 else "")
+    whole = "" not in names and {"train", "test"} <= set(names)
+    return names if whole else [""] * len(names)
 
 
 def _files(part):
