@@ -78,7 +78,7 @@ def fit_paths(
     without a class and a fit that has not converged after `max_iterations`; the latter two begin
     with the problem's entry in `names`.
     """
-    features, labels, trains = np.asarray(features), np.asarray(labels), np.asarray(trains)
+    labels, trains = np.asarray(labels), np.asarray(trains, dtype=bool)
     names = [f"problem {problem}" for problem in range(len(trains))] if names is None else names
     costs = np.asarray(costs, dtype=float)
     _check_costs(costs)
@@ -168,11 +168,13 @@ def _batches(trains, d, n_classes, dtype, memory_mb):
     """Indices of the problems that run side by side, in batches of equal size."""
     rows = int(trains.sum(axis=1).max())
     rank = min(rows, d)
-    numbers = rank * (rows + d) + n_classes * (10 * rows + (2 * HISTORY + 8) * rank)
-    # The features of wide data are factorised in float64, as is every Gram matrix; one at a time.
+    # Rotated features, logits and their like, weights and the history of L-BFGS; the basis.
+    numbers = rank * rows + n_classes * (10 * rows + (3 * HISTORY + 10) * rank)
+    each = numbers * dtype.itemsize + 8 * d * rank
+    # What the bases are computed with, one after the other: eigh's workspace, QR's copies.
     setup = 8 * (4 * rank**2 + (3 * rows * d if d > rows else 0))
     free = 0 if memory_mb is None else memory_mb * 1e6 - setup
-    at_once = max(1, int(free // (numbers * dtype.itemsize)))
+    at_once = max(1, int(free // each))
     return np.array_split(np.arange(len(trains)), -(-len(trains) // at_once))
 
 
@@ -197,7 +199,8 @@ class _Standardization:
     def blocks(self):
         """(slice of the training rows, their float64 tensor), block by block."""
         for first in range(0, len(self.rows), BLOCK_ROWS):
-            block = self.features[self.rows[first : first + BLOCK_ROWS]].astype(np.float64)
+            block = self.features[self.rows[first : first + BLOCK_ROWS]]
+            block = block.astype(np.float64, copy=False)
             block -= self.mean
             block *= self.scale
             yield slice(first, first + len(block)), torch.from_numpy(block)
