@@ -1,0 +1,503 @@
+"""Multinomial logistic regression along paths of C, for many training parts of the same features.
+
+The objective is scikit-learn's, (1/n) sum CE + |W|^2 / (2 C n) over n training rows, the bias left
+unpenalised. L-BFGS finds its minimum; three things make it arrive in tens of iterations, in float32
+as well as in float64:
+
+- The features are centred and rotated into the eigenbasis of their Gram matrix, which neither the
+  logits nor the penalty notice. There the Hessian is nearly the Kronecker product of the features'
+  spectrum and the classes' covariance, so that its inverse, renewed in every iteration, costs two
+  small matrix products (cf. Martens and Grosse 2015, section 3).
+- Logits are kept relative to the true class, whose residual is minus the sum of the others: a row
+  that is fitted well leaves a small number, not the rounded difference of large ones.
+- Logits are linear in the step, so the line search needs no product with the features.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from halfseen.devices import use_full_float32
+
+BLOCK_ROWS = 512
+# Pairs of steps and gradients that L-BFGS remembers.
+HISTORY = 10
+# Fits that a path's next start is extrapolated from.
+POINTS = 3
+MAX_TRIALS = 30
+# Below it a class covariance is noise; rounding of an objective, relative.
+LEAST_COVARIANCE, ROUNDING = 1e-12, 1e-6
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A minimum: the logits of raw features (n, d) are `features @ weight + bias`.
+
+    `problem` is the index of the training part, `cost` its C, `weight` (d, K) and `bias` (K,) are
+    float64 on the CPU. `objective` is the minimum and `gradient_norm` the 2-norm of the gradient
+    by weights and bias, both in the coordinates that were penalised: z-scored or raw features.
+    """
+
+    problem: int
+    cost: float
+    weight: torch.Tensor
+    bias: torch.Tensor
+    objective: float
+    gradient_norm: float
+    n_iterations: int
+
+
+def fit_paths(
+    features,
+    labels,
+    trains,
+    costs,
+    n_classes,
+    *,
+    standardize=True,
+    tolerance=1e-8,
+    max_iterations=2000,
+    dtype="float32",
+    memory_mb=None,
+    device="cpu",
+    names=None,
+):
+    """Yield the `Fit` of every training part and C, those of one part with C increasing.
+
+    `features` (n, d), `labels` (n,) in 0 to `n_classes` - 1, `trains` (B, n): which rows each
+    problem is fitted on, `costs` (m,) or (B, m): the values of C, increasing. `standardize`
+    z-scores with the mean and standard deviation of the training rows; a column that is constant
+    there gets no weight. A fit starts where those before it point to and ends once the decrease of
+    the objective still to be had, g' H^-1 g / 2 in the metric of L-BFGS, is at most `tolerance`
+    times the objective. As many problems run side by side as `memory_mb` holds beside the features;
+    None: one. Two classes have two columns of weights still, which at C are scikit-learn's single
+    column at 2 C.
+
+    Raises ValueError for features that are not finite, labels that are no class, a training part
+    without a class and a fit that has not converged after `max_iterations`; the latter two begin
+    with the problem's entry in `names`.
+    """
+    labels, trains = np.asarray(labels), np.asarray(trains, dtype=bool)
+    names = [f"problem {problem}" for problem in range(len(trains))] if names is None else names
+    costs = np.asarray(costs, dtype=float)
+    _check_costs(costs)
+    costs = np.broadcast_to(costs, (len(trains), costs.shape[-1])).copy()
+    _check_features(features)
+    _check_labels(labels, len(features), n_classes)
+    _check_trains(labels, trains, n_classes, names)
+    if torch.device(device).type == "cuda":
+        use_full_float32()
+    dtype = getattr(torch, dtype)
+    for batch in _batches(trains, features.shape[1], n_classes, dtype, memory_mb):
+        problems = _Problems(features, labels, trains[batch], n_classes, standardize, dtype, device)
+        path = _Path(problems)
+        for column in range(costs.shape[1]):
+            cost = costs[batch, column]
+            minimum = path.minimum(torch.from_numpy(cost).to(device), tolerance, max_iterations)
+            for place, problem in enumerate(batch):
+                if not minimum.converged[place]:
+                    raise ValueError(
+                        f"{names[problem]}, C = {cost[place]:g}: the fit has not converged after "
+                        f"{max_iterations} iterations; raise max_iterations"
+                    )
+                yield Fit(
+                    problem=int(problem),
+                    cost=float(cost[place]),
+                    **problems.in_raw_coordinates(place, minimum.point.weights),
+                    objective=minimum.point.objective[place].item(),
+                    gradient_norm=problems.gradient_norm(place, minimum.point.gradient),
+                    n_iterations=int(minimum.n_iterations[place]),
+                )
+
+
+def logits(features, fit):
+    """Logits (n, K) of raw features (n, d), float64, in blocks of rows."""
+    out = np.empty((len(features), len(fit.bias)))
+    for first in range(0, len(out), BLOCK_ROWS):
+        rows = slice(first, first + BLOCK_ROWS)
+        out[rows] = features[rows].astype(np.float64) @ fit.weight.numpy() + fit.bias.numpy()
+    return out
+
+
+def _check_features(features):
+    """Raise ValueError with the number of rows that are not finite."""
+    blocks = (features[first : first + BLOCK_ROWS] for first in range(0, len(features), BLOCK_ROWS))
+    bad = sum(int((~np.isfinite(block)).any(axis=1).sum()) for block in blocks)
+    if bad:
+        raise ValueError(f"{bad} rows of the features are not finite")
+
+
+def _check_labels(labels, n, n_classes):
+    """Raise ValueError unless there is one label a row, each an integer below `n_classes`."""
+    if labels.shape != (n,) or labels.dtype.kind not in "iu":
+        raise ValueError(
+            f"{n} rows of features need {n} integer labels; "
+            f"these are {labels.dtype} of shape {labels.shape}"
+        )
+    outside = np.flatnonzero((labels < 0) | (labels >= n_classes))
+    if len(outside):
+        raise ValueError(
+            f"label {labels[outside[0]]} of row {outside[0]} is none of the {n_classes} classes "
+            f"0 to {n_classes - 1}"
+        )
+
+
+def _check_trains(labels, trains, n_classes, names):
+    """Raise ValueError that names the problem, and the class its training rows lack or all show."""
+    if trains.shape[1:] != labels.shape:
+        raise ValueError(f"training parts of shape {trains.shape} do not fit {len(labels)} rows")
+    for name, train in zip(names, trains, strict=True):
+        counts = np.bincount(labels[train], minlength=n_classes)
+        if (counts > 0).sum() == 1:
+            raise ValueError(f"{name}: all training rows are of class {counts.argmax()}")
+        if not counts.all():
+            raise ValueError(
+                f"{name}: no training row is of class {counts.argmin()} of {n_classes}; "
+                "use fewer folds, or leave the class out"
+            )
+
+
+def _check_costs(costs):
+    """Raise ValueError unless the values of C are positive, finite and increasing."""
+    if not (np.isfinite(costs).all() and (costs > 0).all() and (np.diff(costs) > 0).all()):
+        raise ValueError(f"C must be positive and increasing, not {costs.tolist()}")
+
+
+def _batches(trains, d, n_classes, dtype, memory_mb):
+    """Indices of the problems that run side by side, in batches of equal size."""
+    rows = int(trains.sum(axis=1).max())
+    rank = min(rows, d)
+    # Rotated features, logits and their like, weights and the history of L-BFGS; the basis.
+    numbers = rank * rows + n_classes * (10 * rows + (3 * HISTORY + 10) * rank)
+    each = numbers * dtype.itemsize + 8 * d * rank
+    # What the bases are computed with, one after the other: eigh's workspace, QR's copies.
+    setup = 8 * (4 * rank**2 + (3 * rows * d if d > rows else 0))
+    free = 0 if memory_mb is None else memory_mb * 1e6 - setup
+    at_once = max(1, int(free // each))
+    return np.array_split(np.arange(len(trains)), -(-len(trains) // at_once))
+
+
+@dataclass
+class _Standardization:
+    """How a problem's rows of the features become centred columns: (x - mean) * scale."""
+
+    features: np.ndarray
+    rows: np.ndarray
+    standardize: bool
+
+    def __post_init__(self):
+        self.mean, self.scale = np.zeros(()), np.ones(())
+        self.mean = sum(block.sum(0).numpy() for _, block in self.blocks()) / len(self.rows)
+        squares = sum(block.square_().sum(0).numpy() for _, block in self.blocks())
+        deviation = np.sqrt(squares / len(self.rows))
+        # What rounding of the mean leaves of a constant column must not be scaled up to 1.
+        constant = deviation <= len(self.rows) * np.finfo(float).eps * np.abs(self.mean)
+        deviation = deviation if self.standardize else np.ones_like(deviation)
+        self.scale = np.where(constant, 0, 1 / np.where(constant, 1, deviation))
+
+    def blocks(self):
+        """(slice of the training rows, their float64 tensor), block by block."""
+        for first in range(0, len(self.rows), BLOCK_ROWS):
+            block = self.features[self.rows[first : first + BLOCK_ROWS]]
+            block = block.astype(np.float64, copy=False)
+            block -= self.mean
+            block *= self.scale
+            yield slice(first, first + len(block)), torch.from_numpy(block)
+
+
+def _eigenbasis(standardization, dtype, device):
+    """Orthonormal eigenvectors (d, r) of the rows' Gram matrix, r = min(rows, d): their row span.
+
+    With d above the number of rows by QR, in float64: where eigenvalues vanish, the eigenvectors
+    of a Gram matrix need not span the rows.
+    """
+    n, d = len(standardization.rows), len(standardization.mean)
+    if n < d:
+        wide = torch.empty(d, n, dtype=torch.float64, device=device)
+        for rows, block in standardization.blocks():
+            wide[:, rows] = block.T.to(device)
+        span, corner = torch.linalg.qr(wide)
+        return span @ torch.linalg.eigh(corner @ corner.T)[1]
+    gram = torch.zeros(d, d, dtype=dtype, device=device)
+    for _, block in standardization.blocks():
+        block = block.to(device, dtype)
+        gram.addmm_(block.T, block)
+    # float32 is enough for the Gram matrix, on which only the speed depends; not for the basis.
+    return torch.linalg.eigh(gram.double())[1]
+
+
+class _Problems:
+    """Problems side by side: x (B, rows, r) rotated, weights (B, K, r + 1) with the bias last.
+
+    Problems with fewer rows or directions than others are padded with zeros. Classes come first,
+    in weights and in logits (B, K, rows), since both products with x are a fifth faster so.
+    """
+
+    def __init__(self, features, labels, trains, n_classes, standardize, dtype, device):
+        self.n_classes, self.standardize = n_classes, standardize
+        self.given = [
+            _Standardization(features, np.flatnonzero(train), standardize) for train in trains
+        ]
+        self.bases = [_eigenbasis(given, dtype, device) for given in self.given]
+        self.counts = torch.tensor([len(given.rows) for given in self.given], device=device)
+        shape = len(trains), int(self.counts.max()), max(basis.shape[1] for basis in self.bases)
+        self.x = torch.zeros(shape, dtype=dtype, device=device)
+        self.share = torch.zeros((shape[0], 1, shape[1]), dtype=dtype, device=device)
+        self.labels = torch.zeros((shape[0], 1, shape[1]), dtype=torch.long, device=device)
+        for place, (given, basis) in enumerate(zip(self.given, self.bases, strict=True)):
+            for rows, block in given.blocks():
+                # In float64: a rounded product would fill directions without variance with noise,
+                # which a weak penalty lets the fit rest on.
+                self.x[place, rows, : basis.shape[1]] = block.to(device) @ basis
+            self.share[place, 0, : len(given.rows)] = 1 / len(given.rows)
+            self.labels[place, 0, : len(given.rows)] = torch.from_numpy(
+                labels[given.rows].astype(np.int64)
+            )
+        # Measured, since the least eigenvalues of a float32 Gram matrix are noise; 1 for the bias.
+        spectrum = torch.linalg.vector_norm(self.x, dim=1) ** 2 / self.counts[:, None]
+        self.spectrum = torch.nn.functional.pad(spectrum, (0, 1), value=1)[:, None].to(dtype)
+
+    def start(self):
+        """Weights of 0 and the log shares of the classes as bias: the minimum as C approaches 0."""
+        weights = self.x.new_zeros(len(self.x), self.n_classes, self.x.shape[2] + 1)
+        shares = self.x.new_zeros(len(self.x), self.n_classes)
+        shares.scatter_add_(1, self.labels[:, 0], self.share[:, 0])
+        weights[:, :, -1] = shares.log()
+        return weights
+
+    def ridge(self, costs):
+        """What the penalty multiplies the weights by in the gradient, (B, 1, r + 1); bias 0."""
+        ridge = torch.zeros_like(self.spectrum)
+        ridge[:, :, :-1] = (1 / (costs * self.counts))[:, None, None]
+        return ridge
+
+    def relative_logits(self, weights):
+        """Logits (B, K, rows) less that of the true class, which is 0."""
+        logits = weights[:, :, :-1] @ self.x.mT + weights[:, :, -1:]
+        return logits.sub_(logits.gather(1, self.labels))
+
+    def softmax(self, logits):
+        """Probabilities (B, K, rows) of the other classes, 0 for the true one, and the mean CE."""
+        top = logits.amax(1, keepdim=True)
+        others = (logits - top).exp_().scatter_(1, self.labels, 0)
+        rest, true = others.sum(1, keepdim=True), torch.exp(-top)
+        loss = torch.where(top > 0, top + torch.log(rest + true), torch.log1p(rest))
+        return others.div_(rest + true), self.mean_of(loss)
+
+    def mean_of(self, values):
+        """Mean (B,) over a problem's rows of values (B, 1, rows), float64."""
+        return (self.share * values).double().sum((1, 2))
+
+    def gradient(self, others):
+        """Gradient of the mean CE, (B, K, r + 1)."""
+        residual = others.scatter(1, self.labels, -others.sum(1, keepdim=True)).mul_(self.share)
+        return torch.cat([residual @ self.x, residual.sum(2, keepdim=True)], 2)
+
+    def class_covariance(self, others):
+        """Mean over rows of diag(p) - p p', (B, K, K) float64.
+
+        It is the Laplacian of a graph with edges mean(p_k p_l): its diagonal needs no difference.
+        """
+        p = others.scatter(1, self.labels, 1 - others.sum(1, keepdim=True))
+        edges = ((p * self.share) @ p.mT).double()
+        edges.diagonal(dim1=1, dim2=2).zero_()
+        return torch.diag_embed(edges.sum(2)) - edges
+
+    def in_raw_coordinates(self, place, weights):
+        """The weight (d, K) and bias (K,) of one problem for raw features, float64, on the CPU."""
+        given, basis = self.given[place], self.bases[place]
+        own = weights[place].double().T
+        weight = (basis @ own[: basis.shape[1]]).cpu() * torch.from_numpy(given.scale)[:, None]
+        bias = own[-1].cpu() - torch.from_numpy(given.mean) @ weight
+        return {"weight": weight, "bias": bias - bias.mean()}
+
+    def gradient_norm(self, place, gradient):
+        """2-norm of a problem's gradient in the coordinates of z-scored or raw features."""
+        basis, own = self.bases[place], gradient[place].double().T
+        square = own.square().sum()
+        if not self.standardize:
+            # Where the features are not centred, their mean passes on the bias's gradient.
+            mean = torch.from_numpy(self.given[place].mean).to(own)
+            by_weight = own[: basis.shape[1]]
+            square += 2 * (mean @ basis) @ by_weight @ own[-1]
+            square += (mean @ mean) * (own[-1] @ own[-1])
+        return square.sqrt().item()
+
+
+@dataclass(frozen=True)
+class _Point:
+    """Weights (B, K, r + 1) and what L-BFGS asks of them.
+
+    `logits` are relative, `others` the probabilities of all classes but the true one, `loss` the
+    mean CE, to which the penalty is added in `objective` and in its `gradient`.
+    """
+
+    weights: torch.Tensor
+    logits: torch.Tensor
+    others: torch.Tensor
+    loss: torch.Tensor
+    objective: torch.Tensor
+    gradient: torch.Tensor
+
+    @classmethod
+    def of(cls, problems, ridge, weights, logits, others, loss):
+        """The point at `weights` whose logits, probabilities and loss are known."""
+        penalty = ridge * weights
+        objective = loss + _dot(penalty, weights) / 2
+        gradient = problems.gradient(others) + penalty
+        return cls(weights, logits, others, loss, objective, gradient)
+
+
+@dataclass(frozen=True)
+class _Minimum:
+    """The point reached, and for each of the problems whether it is a minimum."""
+
+    point: _Point
+    converged: torch.Tensor
+    n_iterations: torch.Tensor
+
+
+class _Path:
+    """The minima of problems side by side, for one C (B,) after the other.
+
+    A fit starts at the one before, and its first step is where the last ones point to. What L-BFGS
+    has learnt about the Hessian is kept; of it only the part of the penalty changes with C.
+    """
+
+    def __init__(self, problems):
+        self.problems, self.weights, self.ridge = problems, problems.start(), 0
+        self.pairs, self.known = [], []
+
+    def minimum(self, costs, tolerance, max_iterations):
+        """The `_Minimum` at the next C, or how far `max_iterations` got."""
+        problems, ridge = self.problems, self.problems.ridge(costs)
+        pairs = [pair.under(ridge - self.ridge) for pair in self.pairs]
+        hint = _forecast(self.known, costs.log()) - self.weights if self.known else None
+        logits = problems.relative_logits(self.weights)
+        point = _Point.of(problems, ridge, self.weights, logits, *problems.softmax(logits))
+        n_iterations = torch.zeros(len(costs), dtype=torch.long, device=costs.device)
+        converged = torch.zeros_like(n_iterations, dtype=torch.bool)
+        for iteration in range(max_iterations + 1):
+            curvature = _Curvature(problems, point.others, ridge)
+            step = -_times_inverse_hessian(point.gradient, pairs, curvature)
+            if iteration == 0 and hint is not None:
+                step = torch.where((_dot(point.gradient, hint) < 0)[:, None, None], hint, step)
+            slope = _dot(point.gradient, step)
+            # A first step calibrates the Hessian, whose scale is a guess before.
+            converged |= (slope.abs() / 2 <= tolerance * point.objective) & (n_iterations > 0)
+            if converged.all() or iteration == max_iterations:
+                break
+            step[converged] = 0
+            before = point
+            step, point = _along(problems, ridge, point, step, slope, converged)
+            pairs = [*pairs[1 - HISTORY :], _Pair(step, point.gradient - before.gradient)]
+            n_iterations += ~converged
+        self.weights, self.ridge, self.pairs = point.weights, ridge, pairs
+        self.known = [*self.known[1 - POINTS :], (costs.log(), point.weights)]
+        return _Minimum(point, converged, n_iterations)
+
+
+def _forecast(known, log_cost):
+    """Weights to expect at log C (B,), by the polynomial in log C through those `known`.
+
+    Through fewer, the last, where C is spaced so unevenly that their errors would be magnified by
+    more than the 7 times of three evenly spaced ones.
+    """
+    for points in (known[first:] for first in range(len(known))):
+        gaps = torch.stack([log for log, _ in points], dim=1) - log_cost[:, None]
+        powers = gaps[:, None] ** torch.arange(len(points), device=gaps.device)[:, None]
+        factors = torch.linalg.solve(powers, torch.eye(len(points)).to(gaps)[:, 0])
+        if factors.abs().sum(1).max() < 7.01:
+            break
+    return sum(_scaled(factors[:, place], weights) for place, (_, weights) in enumerate(points))
+
+
+def _along(problems, ridge, point, step, slope, settled):
+    """The step times the size that lowers the objective and at least halves its slope; its end.
+
+    Newton's method in one dimension, within the bracket that convexity gives.
+    """
+    change = problems.relative_logits(step)
+    tilt, bend = _dot(ridge * point.weights, step), _dot(ridge * step, step)
+    size, low, high = (
+        torch.ones_like(slope),
+        torch.zeros_like(slope),
+        torch.full_like(slope, np.inf),
+    )
+    for trial in range(MAX_TRIALS):
+        logits = point.logits + _scaled(size, change)
+        others, loss = problems.softmax(logits)
+        mean = (others * change).sum(1, keepdim=True)
+        rise = problems.mean_of(mean) + tilt + size * bend
+        gain = point.loss - loss - size * (tilt + size * bend / 2)
+        fine = (rise.abs() <= slope.abs() / 2) & (gain >= -ROUNDING * point.objective) | settled
+        if fine.all() or trial == MAX_TRIALS - 1:
+            break
+        second = problems.mean_of((others * change**2).sum(1, keepdim=True) - mean**2) + bend
+        low, high = torch.where(rise < 0, size, low), torch.where(rise < 0, high, size)
+        newton = size - rise / second
+        middle = torch.where(high.isinf(), 2 * size, (low + high) / 2)
+        inside = (newton > low) & (newton < high) & (newton < 4 * size)
+        size = torch.where(fine, size, torch.where(inside, newton, middle))
+    step = _scaled(size, step)
+    return step, _Point.of(problems, ridge, point.weights + step, logits, others, loss)
+
+
+class _Curvature:
+    """The Hessian as Kronecker product, class covariance x spectrum + ridge, ready to be inverted.
+
+    A shift of all classes alike, which the logits do not notice, is left out.
+    """
+
+    def __init__(self, problems, others, ridge):
+        values, vectors = torch.linalg.eigh(problems.class_covariance(others))
+        self.vectors = vectors.to(others.dtype)
+        values = values.clamp_min(LEAST_COVARIANCE).to(others.dtype)
+        self.inverse = 1 / (values[:, :, None] * problems.spectrum + ridge)
+        self.inverse[:, 0] = 0
+
+    def solve(self, gradient):
+        """The inverse times a gradient (B, K, r + 1)."""
+        return self.vectors @ (self.inverse * (self.vectors.mT @ gradient))
+
+
+class _Pair:
+    """A step and what it changed the gradient by, (B, K, r + 1), and their inner product (B,)."""
+
+    def __init__(self, step, change):
+        self.step, self.change = step, change
+        self.product = _dot(step, change)
+        # 0 leaves a pair out: of a problem that has converged, or where rounding hides the change.
+        self.weight = torch.where(self.product > 0, 1 / self.product, 0)
+
+    def under(self, ridge):
+        """The pair with a penalty that is greater by `ridge`."""
+        return _Pair(self.step, self.change + ridge * self.step)
+
+
+def _times_inverse_hessian(gradient, pairs, curvature):
+    """L-BFGS's inverse Hessian times a gradient. Nocedal and Wright 2006, algorithm 7.4."""
+    out, sizes = gradient.clone(), []
+    for pair in reversed(pairs):
+        sizes.append(pair.weight * _dot(pair.step, out))
+        out -= _scaled(sizes[-1], pair.change)
+    out = curvature.solve(out)
+    if pairs:
+        # The scale that makes the guess right along the last step.
+        last = pairs[-1]
+        scale = last.product / _dot(last.change, curvature.solve(last.change))
+        out = _scaled(torch.where(last.product > 0, scale, 1), out)
+    for pair, size in zip(pairs, reversed(sizes), strict=True):
+        out += _scaled(size - pair.weight * _dot(pair.change, out), pair.step)
+    return out
+
+
+def _dot(x, y):
+    """Inner products (B,) of two (B, K, r + 1), float64."""
+    return torch.linalg.vecdot(x.flatten(1), y.flatten(1)).double()
+
+
+def _scaled(factors, x):
+    """x (B, p, q) times a factor (B,) per problem."""
+    return factors.to(x.dtype)[:, None, None] * x
