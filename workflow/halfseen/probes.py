@@ -3,7 +3,6 @@
 import warnings
 
 import numpy as np
-from scipy import stats
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
@@ -64,15 +63,3 @@ def balanced_accuracy(labels, predicted, n_classes):
             f"class {int(np.argmin(total))} of {n_classes} has no sample; its recall is not defined"
         )
     return float((np.bincount(labels[labels == predicted], minlength=n_classes) / total).mean())
-
-
-def fold_interval(values, level=0.95):
-    """Confidence interval (low, high) of the mean of cross-validated `values`, one a fold.
-
-    Student's t with the corrected variance (1/k + n_test/n_train) s^2, since training parts
-    overlap; n_test / n_train = 1 / (k - 1) in k folds. Nadeau and Bengio 2003, section 3.
-    """
-    values = np.asarray(values, dtype=float)
-    k = len(values)
-    half = stats.t.ppf((1 + level) / 2, k - 1) * np.sqrt((1 / k + 1 / (k - 1)) * values.var(ddof=1))
-    return float(values.mean() - half), float(values.mean() + half)
