@@ -44,7 +44,7 @@ BLOCK = 2**22  # entries of the weights that exist at once, some 100 MB while th
 
 
 def cell_matrix(predictions):
-    """Who is right: correct (n, cells) bool, labels (n,) and the cells, a table with columns `CELL`.
+    """Who is right: correct (n, cells) bool, labels (n,) and the cells, a table of columns `CELL`.
 
     Images stand in the order of their ids, whatever the order of the predictions. Raises ValueError
     that names cell and image where an image is missing, doubled or has another label.
