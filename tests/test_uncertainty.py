@@ -209,7 +209,7 @@ def test_a_missing_column_and_an_empty_field_are_errors_that_name_the_column(gri
     with pytest.raises(ValueError, match=r"lack the columns \['predicted'\]"):
         cell_matrix(grid.drop(columns="predicted"))
     with pytest.raises(ValueError, match=r"empty fields in the columns \['control'\]"):
-        cell_matrix(grid.assign(control=grid.control.replace("none", None)))
+        cell_matrix(grid.assign(control=grid.control.mask(grid.control == "none")))
 
 
 # Balanced accuracy
@@ -309,13 +309,12 @@ def test_a_row_of_the_table_of_cells_by_hand(rng):
     assert row.pop("se") == pytest.approx(
         np.sqrt(3 / 16 / 4 + 1 / 4 / 2) / 2, rel=0.06
     )  # recalls 3/4 of 4 and 1/2 of 2
-    assert 0 < row.pop("low") < 0.4
-    assert row.pop("high") == 1
     assert row == {
         "dataset": "drawn", "model": "vit", "protocol": "nested", "train_variant": "original",
         "test_variant": "original", "centering": "raw", "control": "none",
-        "balanced_accuracy": 0.625, "accuracy": pytest.approx(4 / 6), "n_images": 6,
-        "n_classes": 2, "chance": 0.5, "chance_corrected": 0.25,
+        # Of the draws, 1.3 % reach at most 1/8 and 6.7 % at most 1/4; 7.9 % reach 1.
+        "low": 0.25, "high": 1, "balanced_accuracy": 0.625, "accuracy": pytest.approx(4 / 6),
+        "n_images": 6, "n_classes": 2, "chance": 0.5, "chance_corrected": 0.25,
         # The folds reach 1 and 1/4.
         "fold_mean": 0.625, "fold_std": 0.375,
         "fold_se": pytest.approx(np.sqrt(1.5 * 0.28125)),
