@@ -341,11 +341,10 @@ def _grouped(predictions, names):
 
 def _own_variants(predictions):
     """The predictions on the variant that was trained on, raw and without a control."""
+    plain = predictions[(predictions.centering == "raw") & (predictions.control == "none")]
     # As objects: categories of the two columns may differ.
-    own = np.asarray(predictions.train_variant, object) == np.asarray(
-        predictions.test_variant, object
-    )
-    return predictions[own & (predictions.centering == "raw") & (predictions.control == "none")]
+    train, test = (np.asarray(plain[name], object) for name in ("train_variant", "test_variant"))
+    return plain[train == test]
 
 
 def _pairs(cells):
