@@ -5,7 +5,7 @@ from sklearn.metrics import balanced_accuracy_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from halfseen.probes import balanced_accuracy, fit_probe, fold_interval
+from halfseen.probes import balanced_accuracy, fit_probe
 
 N, D, CLASSES, FOLDS = 150, 12, 3, 5
 
@@ -139,23 +139,3 @@ def test_balanced_accuracy_of_one_answer_to_all_is_chance():
 def test_balanced_accuracy_without_a_sample_of_a_class_is_an_error(labels, missing):
     with pytest.raises(ValueError, match=f"class {missing} of 4 has no sample"):
         balanced_accuracy(np.array(labels), np.array(labels), 4)
-
-
-# The interval
-
-
-def test_the_interval_of_three_folds_by_hand():
-    # s^2 = 0.01; 1/3 + 1/2 = 5/6; the 97.5 % quantile of t with 2 degrees of freedom is 4.302653.
-    half = 4.302653 * np.sqrt(0.01 * 5 / 6)
-    assert fold_interval([0.5, 0.6, 0.7]) == pytest.approx((0.6 - half, 0.6 + half), rel=1e-6)
-
-
-def test_the_interval_of_five_folds_at_another_level_by_hand():
-    # s^2 = 2.5; 1/5 + 1/4 = 0.45; the 95 % quantile of t with 4 degrees of freedom is 2.131847.
-    half = 2.131847 * np.sqrt(2.5 * 0.45)
-    found = fold_interval([1, 2, 3, 4, 5], level=0.9)
-    assert found == pytest.approx((3 - half, 3 + half), rel=1e-6)
-
-
-def test_the_interval_of_equal_folds_is_a_point():
-    assert fold_interval([0.25, 0.25, 0.25]) == (0.25, 0.25)

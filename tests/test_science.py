@@ -10,7 +10,8 @@ from halfseen.config import check_config, take_labels
 from halfseen.datasets.emoji_scenes import EmojiScenes, ideal_background_accuracy
 from halfseen.encoders import load_encoder
 from halfseen.manifest import build_manifest
-from halfseen.probes import fit_probe, fold_interval
+from halfseen.probes import fit_probe
+from halfseen.uncertainty import fold_interval
 from halfseen.variants import compose
 
 CHANCE = 1 / 16

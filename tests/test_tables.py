@@ -5,7 +5,6 @@ import pandas as pd
 import pytest
 
 from halfseen.files import write_table
-from halfseen.probes import fold_interval
 from halfseen.tables import (
     latex,
     markdown,
@@ -16,6 +15,7 @@ from halfseen.tables import (
     table1_text,
     write_html,
 )
+from halfseen.uncertainty import fold_interval
 
 LABELS = {
     "datasets": {"textures": "Textures & more", "drawn": "Drawn"},

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from halfseen.files import write_text
-from halfseen.probes import fold_interval
+from halfseen.uncertainty import fold_interval
 
 
 def read_table(path):
