@@ -40,6 +40,7 @@ DATASETS = lookup(dpath=f"studies/{STUDY}/datasets", within=config)
 MODELS = lookup(dpath=f"studies/{STUDY}/models", within=config)
 VARIANTS = lookup(dpath=f"studies/{STUDY}/variants", within=config)
 MEASURES = lookup(dpath=f"studies/{STUDY}/measures", within=config)
+PROTOCOLS = lookup(dpath=f"studies/{STUDY}/probes", within=config)
 RESULTS = f"results/{STUDY}"
 
 

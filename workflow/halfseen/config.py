@@ -15,6 +15,7 @@ TABLES_WITH_LABELS = (
     "models",
     "variants",
     "measures",
+    "probes",
 )
 
 

@@ -16,6 +16,7 @@ from halfseen.logistic import fit_paths, logits
 from halfseen.splits import official_parts
 
 SHUFFLED = "shuffled labels"
+ENDS = ("lowest", "highest", "count")
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,15 @@ def run_protocols(representations, protocols, seed, **solver):
             raise ValueError(f"protocol {name}: {error}") from error
         parts.append([table.assign(protocol=name) for table in vars(probed).values()])
     return Probed(*(pd.concat(tables, ignore_index=True) for tables in zip(*parts, strict=True)))
+
+
+def cost_grids(protocols):
+    """The rows of `protocols` with the values of C in place of how they are spaced."""
+    return {
+        name: row
+        | {key: np.geomspace(*(row[key][end] for end in ENDS)) for key in ("costs",) if key in row}
+        for name, row in protocols.items()
+    }
 
 
 def nested(representations, rng, costs, transfer, shuffled_control, **solver):

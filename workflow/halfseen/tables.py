@@ -3,7 +3,9 @@
 import pandas as pd
 
 from halfseen.files import write_text
-from halfseen.uncertainty import fold_interval
+from halfseen.uncertainty import corrected_fold_se
+
+KEY = ["dataset", "model", "protocol"]
 
 
 def read_table(path):
@@ -11,64 +13,93 @@ def read_table(path):
     return pd.read_csv(path, dtype={"image_id": str}, keep_default_na=False)
 
 
-def table1(probes):
-    """Balanced accuracy of the table of probes: a row per data set, model and variant.
+def own_cells(table):
+    """The rows of a table of cells or predictions whose probe was fitted on the variant it sees.
+
+    Without a control, not recentred; the column `variant` names it.
+    """
+    own = table[
+        (table.train_variant == table.test_variant)
+        & (table.centering == "raw")
+        & (table.control == "none")
+    ]
+    return own.assign(variant=own.test_variant)
+
+
+def table1(probes, cells):
+    """Balanced accuracy of the table of probes: a row per data set, model, protocol and variant.
 
     Rows stand in the order of the probes. Columns: mean and standard deviation (divisor k) over the
-    k folds, a 95 % interval of the mean (`low`, `high`), the number of folds and the chance level.
+    `n_folds` folds k, the corrected standard error of that mean (`fold_se`, empty for one fold) and
+    the chance level; from the table of `cells` the 95 % interval (`low`, `high`) of the balanced
+    accuracy over all predictions pooled, and what the protocol reaches with shuffled labels
+    (`shuffled`, empty where that was not tried).
     """
     rows = []
-    for (dataset, model, variant), cell in probes.groupby(
-        ["dataset", "model", "variant"], sort=False
-    ):
+    for key, cell in own_cells(probes).groupby([*KEY, "variant"], sort=False):
         values = cell.balanced_accuracy
-        low, high = fold_interval(values)
         rows.append(
-            {
-                "dataset": dataset, "model": model, "variant": variant,
+            dict(zip([*KEY, "variant"], key, strict=True))
+            | {
                 "balanced_accuracy_mean": values.mean(),
                 "balanced_accuracy_std": values.std(ddof=0),
-                "low": low, "high": high, "n_folds": len(values), "chance": cell.chance.iloc[0],
+                "fold_se": float(corrected_fold_se(values)) if len(values) > 1 else "",
+                "n_folds": len(values), "chance": cell.chance.iloc[0],
             }
         )  # fmt: skip
-    return pd.DataFrame(rows)
+    sure = own_cells(cells)[[*KEY, "variant", "low", "high"]]
+    control = cells[cells.control != "none"].set_index(KEY).balanced_accuracy.rename("shuffled")
+    table = pd.DataFrame(rows).merge(sure, on=[*KEY, "variant"], validate="one_to_one")
+    table = table.join(control, on=KEY)
+    return table.assign(shuffled=table.shuffled.astype(object).where(table.shuffled.notna(), ""))
+
+
+def published_cells(probes, cells):
+    """What `beside_published` compares: a row per data set, model, protocol and variant.
+
+    The columns of `cells`, with `split_source` and `n_left_out` of the probes; `n_images` are all
+    images of the data set, those that some protocol predicts out of fold.
+    """
+    told = own_cells(probes).groupby([*KEY, "variant"], sort=False)
+    told = told[["split_source", "n_left_out"]].first().reset_index()
+    every = cells.groupby("dataset").n_images.max()
+    found = own_cells(cells).merge(told, on=[*KEY, "variant"], validate="one_to_one")
+    return found.assign(n_images=found.dataset.map(every)).fillna(
+        {"split_source": "", "n_left_out": 0}
+    )
 
 
 def table1_passing(predictions, masks):
     """Balanced accuracy on the images whose masks pass: a row per data set, model and variant.
 
-    `predictions` has the columns dataset, model, image_id, label, fold and one for each variant:
-    what the probe that was not fitted on the image predicts; `masks` dataset, image_id and passes.
-    All folds are pooled, over the `n_images` (`balanced_accuracy_all`) and over the `n_passing` of
-    them (`balanced_accuracy_passing`, mean over the `n_classes_passing` classes that these show;
-    empty where none passes). The probes are the same: they were fitted on all images. Raises
-    KeyError for an image without a mask.
+    `predictions` are those of one protocol that predicts every image out of fold, with the columns
+    of the data dictionary; `masks` has dataset, image_id and passes. All folds are pooled, over the
+    `n_images` (`balanced_accuracy_all`) and over the `n_passing` of them
+    (`balanced_accuracy_passing`, mean over the `n_classes_passing` classes that these show; empty
+    where none passes). The probes are the same: they were fitted on all images. Raises KeyError for
+    an image without a mask.
     """
-    variants = [
-        name
-        for name in predictions
-        if name not in ("dataset", "model", "image_id", "label", "fold")
-    ]
     rows = []
-    for (dataset, model), cell in predictions.groupby(["dataset", "model"], sort=False):
+    for (dataset, model, variant), cell in own_cells(predictions).groupby(
+        ["dataset", "model", "variant"], sort=False
+    ):
         passes = masks[masks.dataset == dataset].set_index("image_id").passes.astype(bool)
         kept = cell[passes.loc[cell.image_id].to_numpy()]
-        for variant in variants:
-            rows.append(
-                {
-                    "dataset": dataset, "model": model, "variant": variant,
-                    "n_images": len(cell), "n_passing": len(kept),
-                    "n_classes": cell.label.nunique(), "n_classes_passing": kept.label.nunique(),
-                    "balanced_accuracy_all": _mean_recall(cell, variant),
-                    "balanced_accuracy_passing": _mean_recall(kept, variant) if len(kept) else "",
-                }
-            )  # fmt: skip
+        rows.append(
+            {
+                "dataset": dataset, "model": model, "variant": variant,
+                "n_images": len(cell), "n_passing": len(kept),
+                "n_classes": cell.label.nunique(), "n_classes_passing": kept.label.nunique(),
+                "balanced_accuracy_all": _mean_recall(cell),
+                "balanced_accuracy_passing": _mean_recall(kept) if len(kept) else "",
+            }
+        )  # fmt: skip
     return pd.DataFrame(rows)
 
 
-def _mean_recall(cell, variant):
+def _mean_recall(cell):
     """Balanced accuracy over the classes that the rows show."""
-    return (cell[variant] == cell.label).groupby(cell.label).mean().mean()
+    return (cell.predicted == cell.label).groupby(cell.label).mean().mean()
 
 
 def table1_passing_text(table, labels):
@@ -89,29 +120,55 @@ def table1_passing_text(table, labels):
 
 
 def table1_text(table, labels):
-    """Table 1 as the paper prints it: data set and model by variant, "mean (std)" in the cells."""
-    table = table.assign(
-        cell=[
-            f"{mean:.2f} ({std:.2f})"
-            for mean, std in zip(
-                table.balanced_accuracy_mean, table.balanced_accuracy_std, strict=True
-            )
-        ]
+    """Table 1 as the paper prints it, "mean (std)" by variant, a row per protocol.
+
+    `table` comes from `beside_paper`: where the paper has numbers, they follow in a row of theirs.
+    """
+    ours = table.assign(
+        cell=_mean_and_std(table, "balanced_accuracy_mean", "balanced_accuracy_std")
     )
-    return table1_wide(table, labels)
+    theirs = table[(table.paper_mean != "") & (table.protocol == table.protocol.iloc[0])]
+    theirs = theirs.assign(
+        cell=_mean_and_std(theirs, "paper_mean", "paper_std"), protocol=PUBLISHED
+    )
+    protocols = labels["probes"] | {PUBLISHED: "printed in the paper"}
+    return table1_wide(pd.concat([ours, theirs]), labels | {"probes": protocols}, KEY)
 
 
-def table1_wide(table, labels):
-    """The column `cell` of a long table as text: data set and model by variant, all with labels."""
-    wide = table.pivot(index=["dataset", "model"], columns="variant", values="cell")
+def _mean_and_std(table, mean, std):
+    return [
+        f"{float(m):.2f} ({float(s):.2f})" for m, s in zip(table[mean], table[std], strict=True)
+    ]
+
+
+def table1_wide(table, labels, key=("dataset", "model")):
+    """The column `cell` of a long table as text: the columns of `key` by variant, with labels."""
+    key = list(key)
+    wide = table.pivot(index=key, columns="variant", values="cell")
     # Pivoting sorts; the order of the study is that of the first appearance.
+    order = table[key].drop_duplicates()
+    first = order.drop_duplicates(key[:2]).reset_index(drop=True)
+    rank = first.reset_index().set_index(key[:2])["index"]
+    order = order.assign(rank=[rank[tuple(row)] for row in order[key[:2]].to_numpy()])
+    order = order.sort_values("rank", kind="stable")[key]
     wide = wide.reindex(
-        index=pd.MultiIndex.from_frame(table[["dataset", "model"]].drop_duplicates()),
-        columns=table.variant.unique(),
+        index=pd.MultiIndex.from_frame(order), columns=table.variant.unique(), fill_value="-"
     )
-    wide = wide.rename(index=labels["datasets"], level=0).rename(index=labels["models"], level=1)
+    for name, (table_name, _) in HEADS.items():
+        if name in key:
+            wide = wide.rename(index=labels[table_name], level=name)
     wide = wide.rename(columns=labels["variants"]).reset_index()
-    return wide.rename(columns={"dataset": "Data set", "model": "Model"}).rename_axis(columns=None)
+    heads = {name: head for name, (_, head) in HEADS.items()}
+    return wide.rename(columns=heads).rename_axis(columns=None).fillna("-")
+
+
+# Columns that name a row of a table in config.yaml, that table, and the column's head in print.
+HEADS = {
+    "dataset": ("datasets", "Data set"),
+    "model": ("models", "Model"),
+    "protocol": ("probes", "Probe"),
+}
+PUBLISHED = "the paper"
 
 
 def markdown(text_table):
@@ -125,7 +182,9 @@ def latex(text_table):
     first = body.columns[0]
     body[first] = body[first].where(~body[first].duplicated(), "")
     escaped = body.map(_escape).rename(columns=_escape)
-    lines = [f"\\begin{{tabular}}{{ll{'c' * (len(escaped.columns) - 2)}}}", "\\toprule"]
+    n_names = sum(head in body.columns for _, head in HEADS.values())
+    columns = "l" * n_names + "c" * (len(escaped.columns) - n_names)
+    lines = [f"\\begin{{tabular}}{{{columns}}}", "\\toprule"]
     lines += [" & ".join(escaped.columns) + r" \\", "\\midrule"]
     for number, row in enumerate(escaped.itertuples(index=False)):
         if number and row[0]:

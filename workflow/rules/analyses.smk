@@ -4,19 +4,47 @@ rule fit_probes:
         features=rules.extract_features.output.features,
     output:
         table="results/probes/{dataset}/{model}.csv",
-        predictions="results/probes/{dataset}/{model}.predictions.csv",
+        predictions="results/probes/{dataset}/{model}.predictions.parquet",
+        selection="results/probes/{dataset}/{model}.selection.csv",
     log:
         "results/logs/fit_probes/{dataset}/{model}.log",
     benchmark:
         "results/benchmarks/fit_probes/{dataset}/{model}.tsv"
     conda:
         "../../envs/analysis.yaml"
+    resources:
+        mem_mb=4000,
     params:
         variants=VARIANTS,
-        probe=config["probe"],
+        protocols={name: config["probes"][name] for name in PROTOCOLS},
+        solver=config["solver"],
+        seed=config["seed"],
         code=code("fit_probes.py"),
     script:
         "../scripts/fit_probes.py"
+
+
+# One job for all models of a data set: its intervals are of differences between models, too.
+rule compare_probes:
+    input:
+        predictions=collect(rules.fit_probes.output.predictions, model=MODELS, allow_missing=True),
+    output:
+        cells=f"{RESULTS}/probes/{{dataset}}.cells.csv",
+        differences=f"{RESULTS}/probes/{{dataset}}.differences.csv",
+        margins=f"{RESULTS}/probes/{{dataset}}.margins.csv",
+        agreement=f"{RESULTS}/probes/{{dataset}}.agreement.csv",
+    log:
+        f"results/logs/compare_probes/{STUDY}/{{dataset}}.log",
+    benchmark:
+        f"results/benchmarks/compare_probes/{STUDY}/{{dataset}}.tsv"
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        bootstrap=config["bootstrap"],
+        seed=config["seed"],
+        code=code("compare_probes.py"),
+    script:
+        "../scripts/compare_probes.py"
 
 
 rule measure_similarity:

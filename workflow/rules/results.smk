@@ -11,6 +11,11 @@ rule gather_tables:
     input:
         masks=collect(rules.assess_masks.output.table, dataset=DATASETS),
         probes=collect(rules.fit_probes.output.table, dataset=DATASETS, model=MODELS),
+        selection=collect(rules.fit_probes.output.selection, dataset=DATASETS, model=MODELS),
+        cells=collect(rules.compare_probes.output.cells, dataset=DATASETS),
+        differences=collect(rules.compare_probes.output.differences, dataset=DATASETS),
+        margins=collect(rules.compare_probes.output.margins, dataset=DATASETS),
+        agreement=collect(rules.compare_probes.output.agreement, dataset=DATASETS),
         similarity=collect(rules.measure_similarity.output.table, dataset=DATASETS, model=MODELS),
         neighbors=collect(rules.count_neighbors.output.table, dataset=DATASETS, model=MODELS),
         umap=collect(rules.embed_umap.output.table, dataset=DATASETS),
@@ -26,6 +31,36 @@ rule gather_tables:
             caption="../report/data_probes.rst",
             category="Data",
             labels={"table": "probes", "behind": "Table 1"},
+        ),
+        selection=report(
+            f"{RESULTS}/tables/selection.csv",
+            caption="../report/data_selection.rst",
+            category="Data",
+            labels={"table": "selection", "behind": "the choice of C"},
+        ),
+        cells=report(
+            f"{RESULTS}/tables/cells.csv",
+            caption="../report/data_cells.rst",
+            category="Data",
+            labels={"table": "cells", "behind": "intervals, transfer"},
+        ),
+        differences=report(
+            f"{RESULTS}/tables/differences.csv",
+            caption="../report/data_differences.rst",
+            category="Data",
+            labels={"table": "differences", "behind": "paired differences"},
+        ),
+        margins=report(
+            f"{RESULTS}/tables/margins.csv",
+            caption="../report/data_margins.rst",
+            category="Data",
+            labels={"table": "margins", "behind": "sufficiency and background reliance"},
+        ),
+        agreement=report(
+            f"{RESULTS}/tables/agreement.csv",
+            caption="../report/data_agreement.rst",
+            category="Data",
+            labels={"table": "agreement", "behind": "kappa and flips"},
         ),
         similarity=report(
             f"{RESULTS}/tables/similarity.csv",
@@ -61,8 +96,12 @@ rule gather_tables:
 rule write_table1:
     input:
         probes=rules.gather_tables.output.probes,
+        cells=rules.gather_tables.output.cells,
+        paper=ROOT / "workflow/resources/paper_table1.csv",
+        published=ROOT / "workflow/resources/published_probes.csv",
     output:
         csv=f"{RESULTS}/table1.csv",
+        published=f"{RESULTS}/published.csv",
         markdown=f"{RESULTS}/table1.md",
         latex=f"{RESULTS}/table1.tex",
         html=report(
@@ -78,7 +117,7 @@ rule write_table1:
     conda:
         "../../envs/figures.yaml"
     params:
-        labels=labels_of("datasets", "models", "variants"),
+        labels=labels_of("datasets", "models", "variants", "probes"),
         code=code("write_table1.py"),
     script:
         "../scripts/write_table1.py"
@@ -104,6 +143,7 @@ rule write_table1_passing:
         "../../envs/figures.yaml"
     params:
         labels=labels_of("datasets", "models", "variants"),
+        protocol=PROTOCOLS[0],
         code=code("write_table1_passing.py"),
     script:
         "../scripts/write_table1_passing.py"

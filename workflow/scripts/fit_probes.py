@@ -1,24 +1,29 @@
-"""Linear probes of one data set and model: balanced accuracy, and what they predict."""
+"""Probes of one data set and model by every protocol: accuracies, predictions, the choice of C."""
 
 from halfseen.logs import log_to
 
 log_to(snakemake.log[0])
 
-import pandas as pd
+from functools import partial
 
+from halfseen.devices import best_device, use_threads
 from halfseen.features import read_features
-from halfseen.files import write_table
+from halfseen.files import write_parquet, write_table
 from halfseen.manifest import read_manifest
-from halfseen.probes import fit_probe
+from halfseen.probes import Representations, cost_grids, run_protocols
 
+use_threads(snakemake.threads)
 manifest = read_manifest(snakemake.input.manifest)
-labels, folds = manifest.label.to_numpy(), manifest.fold.to_numpy()
-rows, predictions = [], manifest[["image_id", "label", "fold"]].assign(**snakemake.wildcards)
-for variant in snakemake.params.variants:
-    features = read_features(snakemake.input.features, variant, manifest)
-    results, predictions[variant] = fit_probe(features, labels, folds, **snakemake.params.probe)
-    for result in results:
-        rows.append(dict(snakemake.wildcards.items()) | {"variant": variant} | result)
-        print(rows[-1])
-write_table(snakemake.output.predictions, predictions)
-write_table(snakemake.output.table, pd.DataFrame(rows).assign(chance=1 / (labels.max() + 1)))
+read = partial(read_features, snakemake.input.features, manifest=manifest)
+probed = run_protocols(
+    Representations(read, manifest, list(snakemake.params.variants)),
+    cost_grids(snakemake.params.protocols),
+    snakemake.params.seed,
+    device=best_device(),
+    memory_mb=snakemake.resources.mem_mb / 2,
+    **snakemake.params.solver,
+)
+names = dict(snakemake.wildcards.items())
+write_table(snakemake.output.table, probed.cells.assign(**names))
+write_table(snakemake.output.selection, probed.selection.assign(**names), may_be_empty=True)
+write_parquet(snakemake.output.predictions, probed.predictions.assign(**names))

@@ -11,8 +11,8 @@ import pandas as pd
 from halfseen.files import write_table, write_text
 from halfseen.tables import read_table
 
-for name in ("masks", "probes", "similarity", "neighbors", "umap"):
-    parts = [read_table(path) for path in snakemake.input[name]]
-    write_table(snakemake.output[name], pd.concat(parts, ignore_index=True))
+for name, paths in snakemake.input.items():
+    table = pd.concat([read_table(path) for path in paths], ignore_index=True)
+    write_table(snakemake.output[name], table, may_be_empty=True)
 dictionary = Path(snakemake.scriptdir).parent / "resources/data_dictionary.md"
 write_text(snakemake.output.dictionary, dictionary.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""Table 1: balanced accuracy of the probes, in four formats."""
+"""Table 1: balanced accuracy of the probes beside the paper's, in four formats."""
 
 from halfseen.logs import log_to
 
@@ -6,16 +6,30 @@ log_to(snakemake.log[0])
 
 import pandas as pd
 
+from halfseen.comparison import beside_paper, beside_published
 from halfseen.files import write_table, write_text
-from halfseen.tables import latex, markdown, table1, table1_text, write_html
+from halfseen.tables import (
+    latex,
+    markdown,
+    published_cells,
+    read_table,
+    table1,
+    table1_text,
+    write_html,
+)
 
-table = table1(pd.read_csv(snakemake.input.probes))
+probes, cells = pd.read_csv(snakemake.input.probes), pd.read_csv(snakemake.input.cells)
+table = beside_paper(table1(probes, cells), read_table(snakemake.input.paper))
 write_table(snakemake.output.csv, table)
 text = table1_text(table, snakemake.params.labels)
 write_text(snakemake.output.markdown, markdown(text))
 write_text(snakemake.output.latex, latex(text))
 note = (
-    "Balanced accuracy of linear probes: mean (standard deviation) over the cross-validation folds."
+    "Balanced accuracy of the probes: mean (standard deviation) over the cross-validation folds; "
+    "a probe on a published split has one. The paper tells neither the penalty nor the scaling of "
+    "its probes, so a row of its own numbers is no like-for-like comparison with any of ours."
 )
 write_html(snakemake.output.html, "Table 1", text, note)
+published = beside_published(published_cells(probes, cells), read_table(snakemake.input.published))
+write_table(snakemake.output.published, published, may_be_empty=True)
 print(markdown(text))

@@ -9,7 +9,10 @@ import pandas as pd
 from halfseen.files import write_table
 from halfseen.tables import read_table, table1_passing, table1_passing_text, write_html
 
-predictions = pd.concat([read_table(path) for path in snakemake.input.predictions])
+protocol = [("protocol", "==", snakemake.params.protocol)]
+predictions = pd.concat(
+    [pd.read_parquet(path, filters=protocol) for path in snakemake.input.predictions]
+)
 table = table1_passing(predictions, read_table(snakemake.input.masks))
 write_table(snakemake.output.csv, table)
 note = (
