@@ -1,13 +1,33 @@
+from itertools import product
+
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from halfseen.probes import balanced_accuracy, fit_probe
+from halfseen.probes import (
+    PROTOCOLS,
+    Representations,
+    balanced_accuracy,
+    choose_costs,
+    cost_grids,
+    margins,
+    run_protocols,
+)
 
 N, D, CLASSES, FOLDS = 150, 12, 3, 5
+COSTS = np.logspace(-4, 2, 7)
+NESTED = {"kind": "nested", "costs": COSTS, "transfer": True, "shuffled_control": False}
+EVERY = {
+    "nested": NESTED | {"shuffled_control": True},
+    "paper": {"kind": "fixed", "cost": 1.0},
+    "published": {"kind": "official", "costs": COSTS, "standardize": False},
+    "knn": {"kind": "knn", "k": 5, "temperature": 0.07},
+}
 
 
 @pytest.fixture
@@ -23,12 +43,31 @@ def samples(rng):
     return features * 10.0 ** rng.uniform(-1, 1, D), labels, np.arange(N) % FOLDS
 
 
+def represented(variants, labels, folds, groups=None, split=""):
+    """The `Representations` of {variant: features}."""
+    ids = [f"image_{i:04d}" for i in range(len(labels))]
+    manifest = pd.DataFrame(
+        {"image_id": ids, "label": labels, "fold": folds, "group": ids, "split": split}
+    ).assign(label_name=[f"class_{label}" for label in labels])
+    if groups is not None:
+        manifest["group"] = groups
+    return Representations(variants.__getitem__, manifest, list(variants))
+
+
+def run(variants, labels, folds, protocols, seed=1, **more):
+    return run_protocols(represented(variants, labels, folds, **more), protocols, seed)
+
+
 def accuracies(features, labels, folds, c=1.0):
-    results, _ = fit_probe(features, labels, folds, inverse_regularization=c, max_iterations=5000)
-    return [result["balanced_accuracy"] for result in results]
+    probed = run({"original": features}, labels, folds, {"paper": {"kind": "fixed", "cost": c}})
+    return probed.cells.balanced_accuracy.astype(float).tolist()
 
 
-# The probe
+def pipeline(c):
+    return make_pipeline(StandardScaler(), LogisticRegression(C=c, tol=1e-9, max_iter=9999))
+
+
+# One C
 
 
 @pytest.mark.parametrize("c", [1e-3, 1.0, 1e3])
@@ -37,23 +76,25 @@ def test_agrees_with_a_scikit_learn_pipeline_in_every_fold(c, samples):
     features[folds == 0] = features[folds == 0] * 3 + 1  # unlike the training part
     expected = []
     for fold in range(FOLDS):
-        pipeline = make_pipeline(StandardScaler(), LogisticRegression(C=c, tol=1e-9, max_iter=9999))
-        pipeline.fit(features[folds != fold], labels[folds != fold])
-        predicted = pipeline.predict(features[folds == fold])
+        fitted = pipeline(c).fit(features[folds != fold], labels[folds != fold])
+        predicted = fitted.predict(features[folds == fold])
         expected.append(balanced_accuracy_score(labels[folds == fold], predicted))
     assert accuracies(features, labels, folds, c) == pytest.approx(expected)
 
 
 def test_every_image_is_predicted_by_the_probe_that_was_not_fitted_on_it(samples):
     features, labels, folds = samples
-    results, predicted = fit_probe(features, labels, folds, 1.0, 5000)
-    for fold, result in enumerate(results):
+    probed = run({"original": features}, labels, folds, {"paper": EVERY["paper"]})
+    predicted = probed.predictions.predicted.to_numpy()
+    for fold, row in zip(range(FOLDS), probed.cells.itertuples(), strict=True):
         own = folds == fold
-        expected = balanced_accuracy_score(labels[own], predicted[own])
-        assert result["balanced_accuracy"] == pytest.approx(expected)
-        pipeline = make_pipeline(StandardScaler(), LogisticRegression(tol=1e-9, max_iter=9999))
-        pipeline.fit(features[~own], labels[~own])
-        assert (predicted[own] == pipeline.predict(features[own])).all()
+        assert (row.fold, row.n_train, row.n_test) == (fold, (~own).sum(), own.sum())
+        fitted = pipeline(1.0).fit(features[~own], labels[~own])
+        assert (predicted[own] == fitted.predict(features[own])).all()
+        scores = fitted.decision_function(features[own])
+        assert probed.predictions.margin[own].to_numpy() == pytest.approx(
+            margins(scores, labels[own]), abs=1e-3
+        )
 
 
 def test_regularization_matters_on_these_samples(samples):
@@ -73,45 +114,299 @@ def test_does_not_ignore_a_shear(samples):
     assert accuracies(sheared, labels, folds, 0.1) != accuracies(features, labels, folds, 0.1)
 
 
-def test_separable_classes_are_read_off_without_an_error(rng):
-    labels, folds = np.repeat([0, 1, 2], 20), np.arange(60) % 4
-    features = 10 * np.eye(3)[labels] + rng.normal(size=(60, 3))
-    results, predicted = fit_probe(features, labels, folds, 1.0, 5000)
-    assert (predicted == labels).all()
-    assert [result["balanced_accuracy"] for result in results] == [1, 1, 1, 1]
-    assert [result["fold"] for result in results] == [0, 1, 2, 3]
-    assert {(result["n_train"], result["n_test"]) for result in results} == {(45, 15)}
-    assert min(result["n_iterations"] for result in results) > 1
+# C chosen inside of the training part
+
+
+def by_brute_force(features, labels, folds, costs):
+    """Balanced accuracy (folds, m) on the inner splits, by scikit-learn, one fit after the other."""
+    scores = np.zeros((FOLDS, len(costs)))
+    for fold, place in product(range(FOLDS), range(len(costs))):
+        inner = []
+        for other in set(range(FOLDS)) - {fold}:
+            train, judged = ~np.isin(folds, (fold, other)), folds == other
+            fitted = pipeline(costs[place]).fit(features[train], labels[train])
+            predicted = fitted.predict(features[judged])
+            inner.append(balanced_accuracy_score(labels[judged], predicted))
+        scores[fold, place] = np.mean(inner)
+    return scores
+
+
+def test_c_is_judged_as_by_brute_force_on_the_inner_splits(samples):
+    features, labels, folds = samples
+    costs = np.array([1e-3, 1e-1, 10.0])
+    found = choose_costs(features, labels, folds, costs, CLASSES)
+    assert found == pytest.approx(by_brute_force(features, labels, folds, costs), abs=1e-12)
+
+
+def test_no_image_of_a_fold_has_a_say_in_the_choice_of_its_c(samples, rng):
+    features, labels, folds = samples
+    costs = np.array([1e-3, 1.0])
+    found = choose_costs(features, labels, folds, costs, CLASSES)
+    own = folds == 2
+    features[own] = rng.normal(size=(own.sum(), D))
+    changed = choose_costs(features, labels, folds, costs, CLASSES)
+    assert (changed[2] == found[2]).all()
+    assert (changed[0] != found[0]).any()
+
+
+def test_the_probe_is_fitted_with_the_c_that_did_best_and_edges_are_flagged(samples):
+    features, labels, folds = samples
+    costs = np.array([1e-9, 1e-2, 1.0])
+    protocols = {"nested": NESTED | {"costs": costs}}
+    probed = run({"original": features}, labels, folds, protocols)
+    scores = by_brute_force(features, labels, folds, costs)
+    best = costs[scores.argmax(axis=1)]
+    assert probed.cells.cost.tolist() == best.tolist()
+    assert probed.cells.at_edge.tolist() == np.isin(best, costs[[0, -1]]).tolist()
+    chosen = probed.selection[probed.selection.chosen]
+    assert chosen.cost.tolist() == best.tolist()
+    assert chosen.balanced_accuracy.to_numpy() == pytest.approx(scores.max(axis=1))
+    for fold, c in enumerate(best):
+        own = folds == fold
+        predicted = pipeline(c).fit(features[~own], labels[~own]).predict(features[own])
+        assert probed.cells.balanced_accuracy[fold] == pytest.approx(
+            balanced_accuracy_score(labels[own], predicted)
+        )
+
+
+def test_choosing_c_takes_three_folds(samples):
+    features, labels, _ = samples
+    with pytest.raises(ValueError, match=r"protocol nested: choosing C .* takes 3 folds, not 2"):
+        run({"original": features}, labels, np.arange(N) % 2, {"nested": NESTED})
+
+
+# Transfer
+
+
+@pytest.fixture
+def variants(samples, rng):
+    features = samples[0]
+    return {
+        "original": features,
+        "foreground": features + rng.normal(size=(N, D)) + 3,
+        "background": rng.normal(size=(N, D)),
+    }
+
+
+def cell_of(table, train, test, centering="raw", control="none"):
+    return table[
+        (table.train_variant == train)
+        & (table.test_variant == test)
+        & (table.centering == centering)
+        & (table.control == control)
+    ]
+
+
+def test_every_pair_of_variants_is_probed_raw_and_recentred(variants, samples):
+    _, labels, folds = samples
+    predictions = run(variants, labels, folds, {"nested": NESTED}).predictions
+    cells = set(map(tuple, predictions[["train_variant", "test_variant", "centering"]].to_numpy()))
+    pairs = list(product(variants, variants))
+    assert cells == {(*pair, "raw") for pair in pairs} | {
+        (*pair, "recentred") for pair in pairs if pair[0] != pair[1]
+    }
+    assert (predictions.groupby(["train_variant", "test_variant", "centering"]).size() == N).all()
+
+
+def test_transfer_asks_the_training_variants_probe_about_the_other_variant(variants, samples):
+    _, labels, folds = samples
+    probed = run(variants, labels, folds, {"nested": NESTED})
+    for centering in ("raw", "recentred"):
+        found = cell_of(probed.predictions, "original", "foreground", centering)
+        costs = cell_of(probed.cells, "original", "foreground", centering).cost
+        for fold, cost in zip(range(FOLDS), costs, strict=True):
+            own = folds == fold
+            fitted = pipeline(cost).fit(variants["original"][~own], labels[~own])
+            seen = variants["foreground"][own]
+            if centering == "recentred":
+                means = [variants[name][~own].mean(axis=0) for name in ("original", "foreground")]
+                seen = seen + means[0] - means[1]
+            assert (found.predicted.to_numpy()[own] == fitted.predict(seen)).all()
+
+
+def test_a_shifted_copy_of_a_variant_is_the_variant_once_recentred(samples):
+    features, labels, folds = samples
+    variants = {"original": features, "moved": features + 40 * features.std(axis=0)}
+    predictions = run(variants, labels, folds, {"nested": NESTED}).predictions
+    own = cell_of(predictions, "original", "original").predicted.to_numpy()
+    recentred = cell_of(predictions, "original", "moved", "recentred").predicted.to_numpy()
+    raw = cell_of(predictions, "original", "moved").predicted.to_numpy()
+    assert (own == recentred).all()
+    assert (own != raw).any()
+
+
+def crossings(predictions, manifest):
+    """Pairs of a training and a test image of one cell that are the same image or in one group.
+
+    The probe that predicted an image was fitted on all images of other folds of its cell.
+    """
+    found = 0
+    groups = manifest.set_index("image_id").group
+    for _, cell in predictions.groupby(["train_variant", "test_variant", "centering", "control"]):
+        folds = cell.assign(group=groups.loc[cell.image_id].to_numpy()).groupby("group").fold
+        found += int((folds.nunique() > 1).sum())
+    return found
+
+
+def test_no_image_or_group_is_on_both_sides_of_any_cell(variants, samples):
+    _, labels, folds = samples
+    groups = [
+        f"{label}_{fold}_{i % 2}" for i, (label, fold) in enumerate(zip(labels, folds, strict=True))
+    ]
+    given = represented(variants, labels, folds, groups)
+    every = dict(EVERY)
+    predictions = run_protocols(given, every, 1).predictions
+    for name in ("nested", "paper", "knn"):
+        own = predictions[predictions.protocol == name]
+        assert crossings(own, given.manifest) == 0
+        # every cell has the manifest's folds: an image that a probe was fitted on in one variant
+        # is in no other variant asked of it
+        folds_of = own.groupby("image_id").fold.nunique()
+        assert (folds_of == 1).all()
+    official = predictions[predictions.protocol == "published"]
+    tested = given.manifest.image_id.isin(official.image_id)
+    assert tested.sum() == (folds == 0).sum()
+
+
+def test_a_probe_that_has_seen_the_image_in_another_variant_would_be_caught(samples, rng):
+    # A mutant that draws folds per variant: each image memorised by its own random direction.
+    _, labels, _ = samples
+    noise = rng.normal(size=(N, 400))
+    variants = {"original": noise, "foreground": noise + 0.01 * rng.normal(size=noise.shape)}
+    folds = np.arange(N) % FOLDS
+    shared = run(variants, labels, folds, {"nested": NESTED}).cells
+    honest = cell_of(shared, "original", "foreground").balanced_accuracy.astype(float).mean()
+    drawn_anew = rng.permutation(folds)
+    leaked = []
+    for fold in range(FOLDS):
+        train, judged = folds != fold, drawn_anew == fold
+        probe = pipeline(1.0).fit(noise[train], labels[train])
+        leaked.append(
+            balanced_accuracy_score(labels[judged], probe.predict(variants["foreground"][judged]))
+        )
+    assert honest < 0.45 < 0.7 < np.mean(leaked)
+
+
+def test_a_group_that_folds_separate_is_named(samples):
+    features, labels, folds = samples
+    groups = [f"g{i}" for i in range(N)]
+    groups[7] = groups[8]
+    with pytest.raises(ValueError, match="group 'g8' is in 2 folds; make the manifest again"):
+        run({"original": features}, labels, folds, {"paper": EVERY["paper"]}, groups=groups)
+
+
+# Controls
 
 
 def test_shuffled_labels_give_chance(rng):
-    features, folds = rng.normal(size=(60, 4)), np.arange(60) % 3
-    labels = np.repeat([0, 1, 2], [30, 18, 12])
-    shuffled = []
-    for _ in range(20):
-        for fold in range(3):  # within a fold, so that none lacks a class
-            labels[folds == fold] = rng.permutation(labels[folds == fold])
-        shuffled += accuracies(features, labels, folds)
-    assert np.mean(shuffled) == pytest.approx(1 / 3, abs=0.03)
+    labels = np.repeat([0, 1, 2], [60, 45, 45])
+    folds = np.arange(N) % FOLDS
+    features = rng.normal(size=(N, 4)) + 2 * np.eye(3, 4)[labels]
+    found = []
+    for seed in range(8):
+        protocols = {"nested": NESTED | {"shuffled_control": True}}
+        cells = run({"original": features}, labels, folds, protocols, seed).cells
+        found += cell_of(cells, "original", "original", control="shuffled labels")[
+            "balanced_accuracy"
+        ].tolist()
+    true = cell_of(cells, "original", "original").balanced_accuracy.astype(float).mean()
+    assert np.mean(found) == pytest.approx(1 / 3, abs=0.04)
+    assert true > 0.7
+
+
+# Neighbours
+
+
+def test_neighbours_vote_as_in_scikit_learn(samples):
+    features, labels, folds = samples
+    temperature = 0.07
+    probed = run({"original": features}, labels, folds, {"knn": EVERY["knn"]})
+    predicted = probed.predictions.predicted.to_numpy()
+    for fold in range(FOLDS):
+        own = folds == fold
+        classifier = KNeighborsClassifier(
+            5, metric="cosine", weights=lambda distance: np.exp((1 - distance) / temperature)
+        ).fit(features[~own], labels[~own])
+        assert (predicted[own] == classifier.predict(features[own])).mean() > 0.99
+
+
+def test_more_neighbours_than_training_images_are_an_error(samples):
+    features, labels, folds = samples
+    protocols = {"knn": EVERY["knn"] | {"k": 121}}
+    with pytest.raises(ValueError, match="protocol knn: k is 121, but fold 0 has 120 training"):
+        run({"original": features}, labels, folds, protocols)
+
+
+# The published split
+
+
+def test_the_official_split_is_fitted_chosen_and_tested_on_its_parts(samples):
+    features, labels, folds = samples
+    split = np.array(["test", "validation", "train", "train", "train"])[folds]
+    costs = np.array([1e-4, 1e-1, 1e2])
+    protocols = {"published": EVERY["published"] | {"costs": costs}}
+    probed = run({"original": features}, labels, folds[::-1].copy(), protocols, split=split)
+    parts = {name: split == name for name in ("train", "validation", "test")}
+    plain = [LogisticRegression(C=c, tol=1e-10, max_iter=99999) for c in costs]
+    scores = [
+        balanced_accuracy_score(
+            labels[parts["validation"]],
+            one.fit(features[parts["train"]], labels[parts["train"]]).predict(
+                features[parts["validation"]]
+            ),
+        )
+        for one in plain
+    ]
+    assert probed.selection.balanced_accuracy.to_numpy() == pytest.approx(scores)
+    both = parts["train"] | parts["validation"]
+    last = plain[int(np.argmax(scores))].fit(features[both], labels[both])
+    expected = last.predict(features[parts["test"]])
+    assert (probed.predictions.predicted.to_numpy() == expected).all()
+    (row,) = probed.cells.to_dict("records")
+    assert (row["fold"], row["n_train"], row["n_test"]) == (0, 120, 30)
+    assert (row["split_source"], row["n_left_out"]) == ("official", 0)
+    assert row["accuracy"] == pytest.approx((expected == labels[parts["test"]]).mean())
+
+
+# Errors
 
 
 def test_non_finite_features_are_an_error_that_counts_the_rows(samples):
     features, labels, folds = samples
     features[3, :2], features[8, 1] = np.nan, np.inf
-    with pytest.raises(ValueError, match="^2 rows of the features are not finite"):
-        fit_probe(features, labels, folds, 1.0, 100)
+    for name in ("nested", "paper", "published"):
+        with pytest.raises(ValueError, match=f"protocol {name}: 2 rows of the features are not"):
+            run({"original": features}, labels, folds, {name: EVERY[name]})
 
 
 def test_a_fit_that_has_not_converged_is_an_error_that_names_fold_and_c(samples):
-    with pytest.raises(ValueError, match=r"fold 0, C = 1000.0: the probe did not converge"):
-        fit_probe(*samples, inverse_regularization=1000.0, max_iterations=3)
+    given = represented({"original": samples[0]}, *samples[1:])
+    with pytest.raises(ValueError, match=r"fold 0, C = 1000: the fit has not converged"):
+        run_protocols(given, {"paper": {"kind": "fixed", "cost": 1e3}}, 1, max_iterations=2)
 
 
 def test_a_class_that_a_fold_lacks_is_an_error_that_names_it(samples):
     features, labels, folds = samples
     folds[labels == 1] = 0
-    with pytest.raises(ValueError, match="class 1 of 3 has no sample"):
-        fit_probe(features, labels, folds, 1.0, 5000)
+    with pytest.raises(ValueError, match="class 1 of 3"):
+        run({"original": features}, labels, folds, {"paper": EVERY["paper"]})
+
+
+def test_a_single_class_is_an_error(samples):
+    features, labels, folds = samples
+    with pytest.raises(ValueError, match="a single class; a probe needs two"):
+        run({"original": features}, 0 * labels, folds, {"paper": EVERY["paper"]})
+
+
+def test_every_kind_of_protocol_is_tried_here():
+    assert {row["kind"] for row in EVERY.values()} == set(PROTOCOLS)
+
+
+def test_costs_are_spaced_evenly_on_a_log_scale():
+    rows = {"a": {"kind": "nested", "costs": {"lowest": 0.01, "highest": 100, "count": 5}}, "b": {}}
+    grids = cost_grids(rows)
+    assert grids["a"]["costs"] == pytest.approx([0.01, 0.1, 1, 10, 100])
+    assert grids["b"] == {}
 
 
 # Balanced accuracy
@@ -139,3 +434,8 @@ def test_balanced_accuracy_of_one_answer_to_all_is_chance():
 def test_balanced_accuracy_without_a_sample_of_a_class_is_an_error(labels, missing):
     with pytest.raises(ValueError, match=f"class {missing} of 4 has no sample"):
         balanced_accuracy(np.array(labels), np.array(labels), 4)
+
+
+def test_the_margin_is_the_lead_of_the_true_class_by_hand():
+    scores = np.array([[3.0, 1.0, 2.5], [0.0, 1.0, 4.0]])
+    assert margins(scores, np.array([0, 1])) == pytest.approx([0.5, -3.0])
