@@ -30,10 +30,10 @@ PROBE = {"inverse_regularization": 0.001}
 def random_weights(config, folder):
     """Write the files of `RANDOM` to `folder`: what must change in `config` for them."""
     models, weights = {}, {}
-    for name in RANDOM:
+    for seed, name in enumerate(RANDOM):
         row = config["models"][name]
         path = folder / config["weights"][row["weights"]]["file"]
-        arguments = write_checkpoint(name, path)
+        arguments = write_checkpoint(name, path, seed=seed)
         models[name] = {
             "label": f"{row['label']}, small and random",
             "arguments": row.get("arguments", {}) | arguments,
