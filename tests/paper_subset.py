@@ -41,8 +41,7 @@ def random_weights(config, folder):
         content = path.read_bytes()
         sha256 = hashlib.sha256(content).hexdigest()
         weights[row["weights"]] = {"sha256": sha256, "size_bytes": len(content)}
-    changes = {"local_folder": str(folder), "models": models, "weights": weights}
-    return changes | {"probe": PROBE}
+    return {"local_folder": str(folder), "models": models, "weights": weights, "probe": PROBE}
 
 
 def prepare(folder, images_per_class):
