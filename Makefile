@@ -13,7 +13,8 @@ study: $(VENV)/installed
 	$(SNAKEMAKE)
 
 # The paper's study on real parts of its data sets, in the folder that HALFSEEN_DATA names; weights that cannot be had are
-# random ones of the published layouts. IMAGES=5 takes five images of every class.
+# random ones of the published layouts. IMAGES=7 takes seven images of every class; with fewer, near-duplicates leave a fold
+# without a class.
 paper_subset: weights
 	python tests/paper_subset.py results/trial --cores $(CORES) $(if $(IMAGES),--images-per-class $(IMAGES))
 

@@ -5,9 +5,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
-from halfseen.datasets.pixels import mask_pixels
+from halfseen.datasets.decoding import read_mask
 from halfseen.detectors import caption
 from halfseen.geometry import (
     SIZE_PX,
@@ -250,13 +249,7 @@ class GivenMasks:
             path = (Path(self.folder) / picture.image_id).with_suffix(".png")
         if not path.is_file():
             raise ValueError(f"image {picture.image_id!r} has no mask: {path} is not there")
-        with Image.open(path) as image:
-            mask = mask_pixels(image)
-        if mask.shape != picture.source.shape[:2]:
-            raise ValueError(
-                f"{path} is of shape {mask.shape} but its image of {picture.source.shape[:2]}"
-            )
-        return resize_and_crop_mask(mask)
+        return resize_and_crop_mask(read_mask(path, picture.source.shape[:2]))
 
 
 @dataclass(frozen=True)

@@ -159,11 +159,15 @@ def dataset_folder(wildcards):
     return rules.fetch_dataset.output.folder if fetched and not row.get("root") else []
 
 
-def segmenter_row(wildcards):
-    """The row of the segmenter that a data set uses, with the hash that its weights must have."""
-    row = config["segmenters"][config["datasets"][wildcards.dataset]["segmenter"]]
+def with_hash(row):
+    """A row with the hash that its weights must have; None for a row without weights."""
     name = row.get("weights")
     return row | {"sha256": config["weights"][name]["sha256"] if name else None}
+
+
+def segmenter_row(wildcards):
+    """The row of the segmenter that a data set uses, with the hash of its weights."""
+    return with_hash(config["segmenters"][config["datasets"][wildcards.dataset]["segmenter"]])
 
 
 def masking_row(wildcards):
@@ -222,10 +226,8 @@ def shards_of(wildcards):
 
 
 def model_row(wildcards):
-    """The row of a model, with the hash that its weights must have."""
-    row = config["models"][wildcards.model]
-    name = row.get("weights")
-    return row | {"sha256": config["weights"][name]["sha256"] if name else None}
+    """The row of a model, with the hash of its weights."""
+    return with_hash(config["models"][wildcards.model])
 
 
 def model_weights(wildcards):

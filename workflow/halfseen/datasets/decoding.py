@@ -39,10 +39,16 @@ def read_image(path):
         return rgb_pixels(image)
 
 
-def read_mask(path):
-    """The mask at `path`: (h, w) bool, True where it is not black; raises UnreadableImageError."""
+def read_mask(path, shape):
+    """The mask at `path` of an image of `shape` (h, w): bool, True where it is not black.
+
+    Raises UnreadableImageError, and ValueError for a mask of another shape.
+    """
     with decoding(path), Image.open(path) as image:
-        return mask_pixels(image)
+        mask = mask_pixels(image)
+    if mask.shape != shape:
+        raise ValueError(f"{path} is of shape {mask.shape} but its image of {shape}")
+    return mask
 
 
 def image_shape(path):

@@ -47,11 +47,7 @@ class Folder:
         path = (self.root / MASKS / image_id).with_suffix(".png")
         if not path.is_file():
             return None
-        mask = read_mask(path)
-        shape = image_shape(self.root / image_id)
-        if mask.shape != shape:
-            raise ValueError(f"{path} is of shape {mask.shape} but its image of {shape}")
-        return mask
+        return read_mask(path, image_shape(self.root / image_id))
 
     def _sample(self, image_id):
         box = None
