@@ -8,6 +8,7 @@ from halfseen.files import write_table
 from halfseen.tables import (
     latex,
     markdown,
+    published_cells,
     read_table,
     table1,
     table1_passing,
@@ -15,12 +16,13 @@ from halfseen.tables import (
     table1_text,
     write_html,
 )
-from halfseen.uncertainty import fold_interval
+from halfseen.uncertainty import corrected_fold_se
 
 LABELS = {
     "datasets": {"textures": "Textures & more", "drawn": "Drawn"},
     "models": {"vit": "ViT-B/16", "cnn": "CNN_50"},
     "variants": {"original": "Original", "background": "Background"},
+    "probes": {"nested": "Nested", "published": "As published"},
 }
 # In another order than the alphabet's.
 CELLS = {
@@ -33,69 +35,151 @@ CELLS = {
 }
 
 
+# Of the published split's single fold there is no deviation.
+PUBLISHED = {("drawn", "vit", "original"): [0.6], ("drawn", "vit", "background"): [0.3]}
+CHANCE = {"textures": 0.125, "drawn": 0.0625}
+
+
+def cell(key, protocol, test_variant=None, centering="raw", control="none"):
+    dataset, model, variant = key
+    return {
+        "dataset": dataset, "model": model, "protocol": protocol,
+        "train_variant": variant, "test_variant": test_variant or variant,
+        "centering": centering, "control": control,
+    }  # fmt: skip
+
+
 @pytest.fixture
 def probes():
+    """The folds of CELLS and of PUBLISHED; transfer and shuffled labels are for no row."""
+    textures, drawn = ("textures", "vit", "original"), ("drawn", "vit", "original")
+    found = [(cell(key, "nested"), values) for key, values in CELLS.items()]
+    found += [(cell(key, "published"), values) for key, values in PUBLISHED.items()]
+    found += [
+        (cell(textures, "nested", "background"), [0.9, 0.9, 0.9]),
+        (cell(textures, "nested", "background", "recentred"), [0.8, 0.8, 0.8]),
+        (cell(textures, "nested", control="shuffled labels"), [0.11, 0.12, 0.13]),
+        (cell(drawn, "nested", control="shuffled labels"), [0.07, 0.05, 0.06]),
+    ]
     return pd.DataFrame(
         [
-            {
-                "dataset": dataset,
-                "model": model,
-                "variant": variant,
-                "fold": fold,
-                "balanced_accuracy": value,
-                "chance": {"textures": 0.125, "drawn": 0.0625}[dataset],
+            names
+            | {
+                "fold": fold, "balanced_accuracy": value, "chance": CHANCE[names["dataset"]],
+                "split_source": "official" if names["protocol"] == "published" else "",
+                "n_left_out": 4 if names["protocol"] == "published" else "",
             }
-            for (dataset, model, variant), values in CELLS.items()
+            for names, values in found
             for fold, value in enumerate(values)
         ]
-    )
+    )  # fmt: skip
 
 
 @pytest.fixture
-def text(probes):
-    return table1_text(table1(probes), LABELS)
+def cells(probes):
+    """What `cell_table` makes of the predictions behind `probes`, with intervals made up."""
+    names = list(cell(("", "", ""), ""))
+    table = probes.groupby(names, sort=False, as_index=False).balanced_accuracy.mean()
+    low, high = table.balanced_accuracy - 0.05, table.balanced_accuracy + 0.04
+    n_images = np.where(table.protocol == "published", 20, 60)
+    return table.assign(low=low, high=high, n_images=n_images)
+
+
+@pytest.fixture
+def text(probes, cells):
+    probes, cells = (table[table.protocol == "nested"] for table in (probes, cells))
+    return table1_text(table1(probes, cells).assign(paper_mean="", paper_std=""), LABELS)
 
 
 # Table 1
 
 
-def test_a_row_of_table_1_by_hand(probes):
-    row = table1(probes).iloc[0].to_dict()
-    low, high = fold_interval([0.5, 0.75, 1.0])
+def test_a_row_of_table_1_by_hand(probes, cells):
+    row = table1(probes, cells).iloc[0].to_dict()
     assert row == {
         "dataset": "textures",
         "model": "vit",
+        "protocol": "nested",
         "variant": "original",
         "balanced_accuracy_mean": 0.75,
         "balanced_accuracy_std": pytest.approx(np.sqrt((0.0625 + 0.0625) / 3)),
-        "low": pytest.approx(low),
-        "high": pytest.approx(high),
+        "fold_se": pytest.approx(float(corrected_fold_se([0.5, 0.75, 1.0]))),
         "n_folds": 3,
         "chance": 0.125,
+        "low": pytest.approx(0.7),
+        "high": pytest.approx(0.79),
+        "shuffled": pytest.approx(0.12),
     }
 
 
-def test_table_1_has_a_row_per_cell_in_the_order_of_the_probes(probes):
-    table = table1(probes)
-    assert list(zip(table.dataset, table.model, table.variant, strict=True)) == list(CELLS)
+def test_table_1_has_a_row_per_cell_in_the_order_of_the_probes(probes, cells):
+    table = table1(probes, cells)
+    keys = list(zip(table.dataset, table.model, table.variant, strict=True))
+    assert keys == [*CELLS, *PUBLISHED]
+    assert table.protocol.tolist() == ["nested"] * 6 + ["published"] * 2
     assert table.balanced_accuracy_mean.tolist() == pytest.approx(
-        [np.mean(values) for values in CELLS.values()]
+        [np.mean(values) for values in [*CELLS.values(), *PUBLISHED.values()]]
     )
-    assert table.chance.tolist() == [0.125] * 4 + [0.0625] * 2
+    assert table.chance.tolist() == [0.125] * 4 + [0.0625] * 4
 
 
-def test_the_order_of_the_folds_does_not_matter(probes):
+def test_shuffled_labels_stand_beside_the_cells_of_their_own_protocol_and_model(probes, cells):
+    table = table1(probes, cells)
+    shuffled = [0.12, 0.12, "", "", 0.06, 0.06, "", ""]
+    assert table.shuffled.tolist() == [value and pytest.approx(value) for value in shuffled]
+
+
+def test_a_single_fold_has_no_standard_error(probes, cells):
+    table = table1(probes, cells).set_index("protocol")
+    assert table.fold_se["published"].tolist() == ["", ""]
+    assert table.n_folds["published"].tolist() == [1, 1]
+
+
+def test_the_order_of_the_folds_does_not_matter(probes, cells):
     mixed = probes.sort_values("fold", ascending=False, kind="stable")
-    pd.testing.assert_frame_equal(table1(mixed), table1(probes))
+    mixed = mixed.sort_index(key=lambda index: index // 3 if len(index) else index, kind="stable")
+    again = table1(mixed, cells)
+    expected = table1(probes, cells)
+    keys = ["dataset", "model", "protocol", "variant"]
+    pd.testing.assert_frame_equal(
+        again.sort_values(keys, ignore_index=True), expected.sort_values(keys, ignore_index=True)
+    )
+
+
+def test_a_row_without_its_interval_or_with_two_is_an_error(probes, cells):
+    with pytest.raises(KeyError, match="published"):
+        table1(probes, cells[cells.protocol == "nested"])
+    with pytest.raises(ValueError, match="duplicate"):
+        table1(probes, pd.concat([cells, cells]))
 
 
 def test_table_1_to_read_has_a_column_per_variant_and_keeps_every_order(text):
-    assert list(text.columns) == ["Data set", "Model", "Original", "Background"]
+    assert list(text.columns) == ["Data set", "Model", "Probe", "Original", "Background"]
     assert text.to_numpy().tolist() == [
-        ["Textures & more", "ViT-B/16", "0.75 (0.20)", "0.25 (0.00)"],
-        ["Textures & more", "CNN_50", "0.25 (0.20)", "0.60 (0.14)"],
-        ["Drawn", "ViT-B/16", "1.00 (0.00)", "0.20 (0.08)"],
+        ["Textures & more", "ViT-B/16", "Nested", "0.75 (0.20)", "0.25 (0.00)"],
+        ["Textures & more", "CNN_50", "Nested", "0.25 (0.20)", "0.60 (0.14)"],
+        ["Drawn", "ViT-B/16", "Nested", "1.00 (0.00)", "0.20 (0.08)"],
     ]
+
+
+def test_the_papers_numbers_follow_in_a_row_that_says_whose_they_are(probes, cells):
+    table = table1(probes, cells)
+    known = (table.dataset == "drawn") & (table.variant == "original")
+    table = table.assign(
+        paper_mean=np.where(known, "0.93", ""), paper_std=np.where(known, "0.01", "")
+    )
+    assert table1_text(table, LABELS).to_numpy().tolist()[2:] == [
+        ["Drawn", "ViT-B/16", "Nested", "1.00 (0.00)", "0.20 (0.08)"],
+        ["Drawn", "ViT-B/16", "As published", "0.60 (0.00)", "0.30 (0.00)"],
+        ["Drawn", "ViT-B/16", "printed in the paper", "0.93 (0.01)", "-"],
+    ]
+
+
+def test_a_published_cell_tells_its_split_and_how_many_images_there_are(probes, cells):
+    table = published_cells(probes, cells).set_index(["dataset", "protocol", "variant"])
+    row = table.loc[("drawn", "published", "original")]
+    assert (row.split_source, row.n_left_out, row.n_images) == ("official", 4, 60)
+    assert len(table) == len(CELLS) + len(PUBLISHED)
 
 
 # The formats
@@ -113,14 +197,14 @@ def test_markdown_keeps_every_digit(text):
 def test_latex_has_rules_between_data_sets_and_names_each_once(text):
     assert latex(text) == "\n".join(
         [
-            r"\begin{tabular}{llcc}",
+            r"\begin{tabular}{lllcc}",
             r"\toprule",
-            r"Data set & Model & Original & Background \\",
+            r"Data set & Model & Probe & Original & Background \\",
             r"\midrule",
-            r"Textures \& more & ViT-B/16 & 0.75 (0.20) & 0.25 (0.00) \\",
-            r" & CNN\_50 & 0.25 (0.20) & 0.60 (0.14) \\",
+            r"Textures \& more & ViT-B/16 & Nested & 0.75 (0.20) & 0.25 (0.00) \\",
+            r" & CNN\_50 & Nested & 0.25 (0.20) & 0.60 (0.14) \\",
             r"\midrule",
-            r"Drawn & ViT-B/16 & 1.00 (0.00) & 0.20 (0.08) \\",
+            r"Drawn & ViT-B/16 & Nested & 1.00 (0.00) & 0.20 (0.08) \\",
             r"\bottomrule",
             r"\end{tabular}",
             "",
@@ -185,8 +269,16 @@ def predictions():
     parts = [
         ("textures", "vit", frame | vit), ("textures", "cnn", frame | cnn), ("drawn", "vit", drawn),
     ]  # fmt: skip
-    tables = [pd.DataFrame(columns).assign(dataset=d, model=m) for d, m, columns in parts]
-    return pd.concat(tables)
+    names = {"centering": "raw", "control": "none"}
+    return pd.concat(
+        [
+            pd.DataFrame({key: columns[key] for key in frame})
+            .assign(dataset=d, model=m, train_variant=variant, test_variant=variant, **names)
+            .assign(predicted=columns[variant])
+            for d, m, columns in parts
+            for variant in ("original", "background")
+        ]
+    )
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ def table1(probes, cells):
     `n_folds` folds k, the corrected standard error of that mean (`fold_se`, empty for one fold) and
     the chance level; from the table of `cells` the 95 % interval (`low`, `high`) of the balanced
     accuracy over all predictions pooled, and what the protocol reaches with shuffled labels
-    (`shuffled`, empty where that was not tried).
+    (`shuffled`, empty where that was not tried). Raises KeyError for a row that `cells` lacks.
     """
     rows = []
     for key, cell in own_cells(probes).groupby([*KEY, "variant"], sort=False):
@@ -47,9 +47,12 @@ def table1(probes, cells):
                 "n_folds": len(values), "chance": cell.chance.iloc[0],
             }
         )  # fmt: skip
-    sure = own_cells(cells)[[*KEY, "variant", "low", "high"]]
+    table = pd.DataFrame(rows)
+    intervals = own_cells(cells).set_index([*KEY, "variant"], verify_integrity=True)
+    table[["low", "high"]] = intervals.loc[
+        pd.MultiIndex.from_frame(table[[*KEY, "variant"]]), ["low", "high"]
+    ].to_numpy()
     control = cells[cells.control != "none"].set_index(KEY).balanced_accuracy.rename("shuffled")
-    table = pd.DataFrame(rows).merge(sure, on=[*KEY, "variant"], validate="one_to_one")
     table = table.join(control, on=KEY)
     return table.assign(shuffled=table.shuffled.astype(object).where(table.shuffled.notna(), ""))
 
