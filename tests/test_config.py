@@ -10,6 +10,7 @@ from halfseen.config import ConfigError, check_config, take_labels
 BOX = {"segmenter": "sam", "prompt": "box"}
 COLOURS = {"mean": [0, 0, 0], "std": [1, 1, 1]}
 POOLED = {"pooling": "average", **COLOURS}
+COSTS = {"lowest": 0.01, "highest": 100, "count": 5}
 MINIMAL = {
     "study": "small",
     "studies": {
@@ -19,6 +20,7 @@ MINIMAL = {
             "models": ["resnet"],
             "variants": ["whole"],
             "measures": ["cka"],
+            "probes": ["tuned"],
         }
     },
     "datasets": {
@@ -72,6 +74,12 @@ MINIMAL = {
         "center": {"label": "Center", "keep": "center", "radius": 0.4},
     },
     "measures": {"cka": {"label": "CKA", "kind": "linear_cka"}},
+    "probes": {
+        "tuned": {"label": "T", "kind": "nested", "costs": {**COSTS}},
+        "one": {"label": "1", "kind": "fixed", "cost": 1},
+        "split": {"label": "S", "kind": "official", "standardize": False, "costs": {**COSTS}},
+        "votes": {"label": "V", "kind": "knn", "k": 5, "temperature": 0.07},
+    },
     "weights": {
         "sam_file": {"file": "s.pt", "licence": "MIT", "sources": [{"url": "https://x.org/s.pt"}]},
         "dino_file": {
@@ -117,7 +125,9 @@ DEFAULTS = {
     "folds": 5,
     "local_folder": None,
     "offline": False,
-    "probe": {"inverse_regularization": 1.0, "max_iterations": 5000},
+    "solver": {"tolerance": 1e-8, "max_iterations": 2000, "dtype": "float32"},
+    "bootstrap": {"draws": 2000, "level": 0.95},
+    "probes.tuned": {"transfer": True, "shuffled_control": True},
     "neighbors": {"k": 10, "metric": "cosine"},
     "passing_masks": {"min_predicted_iou": 0.88, "min_stability": 0.95},
     "umap": {
@@ -360,11 +370,31 @@ PROBLEMS = [
         "'n_classes'; did you mean 'n_images'?",
     ),
     (
-        "probe",
+        "solver",
         "folds",
         5,
-        "probe: unknown key 'folds' (value 5); the keys are 'inverse_regularization', "
-        "'max_iterations'",
+        "solver: unknown key 'folds' (value 5); the keys are 'tolerance', 'max_iterations', "
+        "'dtype'",
+    ),
+    (
+        "probes.tuned.costs",
+        "count",
+        1,
+        "probes.tuned.costs.count: 1 is less than the minimum of 2 (How many values.)",
+    ),
+    (
+        "probes.votes",
+        "cost",
+        1,
+        "probes.votes: unknown key 'cost' (value 1); the keys are 'kind', 'label', 'k', "
+        "'temperature'",
+    ),
+    (
+        "studies.small.probes",
+        0,
+        "tund",
+        "studies.small.probes.0: 'tund' is no row of probes, which has 'tuned', 'one', 'split', "
+        "'votes'; did you mean 'tuned'?",
     ),
     (
         "umap",
@@ -565,11 +595,11 @@ def test_defaults_are_filled_in_within_lists(tmp_path):
 
 
 def test_what_is_set_is_left_as_it_is(minimal, schema_path):
-    minimal |= {"seed": 7, "probe": {"max_iterations": 9}, "local_folder": "/data"}
+    minimal |= {"seed": 7, "solver": {"max_iterations": 9}, "local_folder": "/data"}
     minimal["models"]["dino"] |= {"drop": ["head."], "match": "order"}
     check_config(minimal, schema_path)
     assert (minimal["seed"], minimal["local_folder"]) == (7, "/data")
-    assert minimal["probe"] == {"inverse_regularization": 1.0, "max_iterations": 9}
+    assert minimal["solver"] == {"tolerance": 1e-8, "max_iterations": 9, "dtype": "float32"}
     assert minimal["models"]["dino"]["drop"] == ["head."]
     assert minimal["models"]["dino"]["match"] == "order"
 
@@ -611,6 +641,7 @@ def test_labels_are_taken_out_of_every_row_and_given_back_by_table(minimal):
         "models": {"resnet": "R", "swin": "S", "dino": "D", "statistics": "I"},
         "variants": {"whole": "Whole", "center": "Center"},
         "measures": {"cka": "CKA"},
+        "probes": {"tuned": "T", "one": "1", "split": "S", "votes": "V"},
     }
     for table, names in labels.items():
         for name, label in names.items():

@@ -146,11 +146,9 @@ def test_the_order_of_the_folds_does_not_matter(probes, cells):
     )
 
 
-def test_a_row_without_its_interval_or_with_two_is_an_error(probes, cells):
+def test_a_row_without_its_interval_is_an_error(probes, cells):
     with pytest.raises(KeyError, match="published"):
         table1(probes, cells[cells.protocol == "nested"])
-    with pytest.raises(ValueError, match="duplicate"):
-        table1(probes, pd.concat([cells, cells]))
 
 
 def test_table_1_to_read_has_a_column_per_variant_and_keeps_every_order(text):

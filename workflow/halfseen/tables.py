@@ -48,7 +48,7 @@ def table1(probes, cells):
             }
         )  # fmt: skip
     table = pd.DataFrame(rows)
-    intervals = own_cells(cells).set_index([*KEY, "variant"], verify_integrity=True)
+    intervals = own_cells(cells).set_index([*KEY, "variant"])
     table[["low", "high"]] = intervals.loc[
         pd.MultiIndex.from_frame(table[[*KEY, "variant"]]), ["low", "high"]
     ].to_numpy()

@@ -11,7 +11,7 @@ rule fit_probes:
     benchmark:
         "results/benchmarks/fit_probes/{dataset}/{model}.tsv"
     conda:
-        "../../envs/analysis.yaml"
+        "../../envs/torch.yaml"
     resources:
         mem_mb=4000,
     params:
