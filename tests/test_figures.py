@@ -10,6 +10,7 @@ from halfseen.figures import (
     plot_mask_quality,
     plot_neighbors,
     plot_similarity,
+    plot_transfer,
     plot_variants,
 )
 from halfseen.style import COLORS, colors_of, save_figure, use_style
@@ -73,6 +74,14 @@ def test_a_matrix_shows_each_similarity_at_its_place():
     )
     assert matrices[1].get_title() == "Network"
     assert matrices[2].get_ylabel() == "Two"
+
+
+def test_transfer_has_the_fitted_variant_in_rows_and_the_asked_one_in_columns():
+    table = similarity_table(lambda d, m, x, y: 0.9 if (x, y) == ("original", "center") else 0.2)
+    names = {"variant_x": "train_variant", "variant_y": "test_variant"}
+    cells = table.rename(columns=names | {"similarity": "balanced_accuracy"})
+    matrix = axes_with_texts(plot_transfer(cells, LABELS))[0]
+    assert [text.get_text() for text in matrix.texts] == ["0.20", "0.20", "0.90"] + ["0.20"] * 6
 
 
 def test_every_matrix_has_the_scale_from_0_to_1():

@@ -4,6 +4,8 @@ import csv
 import hashlib
 import os
 import pickle
+from collections import Counter
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +16,11 @@ from halfseen.datasets import kinds
 from halfseen.datasets.aircraft import Aircraft
 from halfseen.datasets.caltech101 import Caltech101
 from halfseen.datasets.cifar100 import Cifar100
+from halfseen.datasets.dataset import Sample
 from halfseen.datasets.decoding import UnreadableImageError
 from halfseen.datasets.dtd import Dtd
 from halfseen.datasets.kinds import open_dataset
+from halfseen.datasets.published import PublishedDataset
 from halfseen.datasets.torchvision_loaders import download, open_part
 from halfseen.datasets.torchvision_sets import TorchvisionDataset, split_names
 
@@ -171,6 +175,26 @@ def test_a_part_of_every_class_is_drawn_by_the_seed_after_the_counts_were_checke
     assert drawn(3) == drawn(3)
     assert len({str(drawn(seed)) for seed in range(9)}) > 1
     assert drawn(0, 99) == kind(root=tmp_path, **row).samples()
+
+
+class Listed(PublishedDataset):
+    """60 training images and 12 test images of each of two classes."""
+
+    def listed(self):
+        parts = ["train"] * 60 + ["test"] * 12
+        for number, (label, part) in enumerate(product("ab", parts)):
+            yield Sample(str(number), f"{number}.png", label, str(number), split=part), number
+
+
+@pytest.mark.parametrize(("n", "train", "test"), [(1, 1, 1), (2, 1, 1), (7, 5, 2), (72, 60, 12)])
+def test_a_part_of_a_class_keeps_the_proportion_of_its_published_parts(tmp_path, n, train, test):
+    for seed in range(5):
+        drawn = Listed(root=tmp_path, check_files=False, images_per_class=n, seed=seed).samples()
+        for label in "ab":
+            parts = Counter(sample.split for sample in drawn if sample.label_name == label)
+            assert sum(parts.values()) == n
+            assert parts["train"] <= train
+            assert parts["test"] <= test
 
 
 @pytest.mark.parametrize("name", SMALL)

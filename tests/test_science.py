@@ -4,13 +4,12 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from threadpoolctl import threadpool_limits
 
 from halfseen.config import check_config, take_labels
 from halfseen.datasets.emoji_scenes import EmojiScenes, ideal_background_accuracy
 from halfseen.encoders import load_encoder
 from halfseen.manifest import build_manifest
-from halfseen.probes import fit_probe
+from halfseen.probes import Representations, run_protocols
 from halfseen.uncertainty import fold_interval
 from halfseen.variants import compose
 
@@ -62,11 +61,10 @@ class Scenes:
             shown = torch.from_numpy(visible[start : start + 8].copy())
             pixels = torch.from_numpy(images[start : start + 8])
             parts.append(encoder.encode(compose(pixels, shown, encoder.mean, encoder.std), shown))
-        labels, folds = self.manifest.label.to_numpy(), self.manifest.fold.to_numpy()
-        # As a job with one thread: on so few images a second one costs more than it brings.
-        with threadpool_limits(1):
-            results, _ = fit_probe(np.concatenate(parts), labels, folds, 1.0, 5000)
-        return [result["balanced_accuracy"] for result in results]
+        seen = {"shown": np.concatenate(parts)}
+        given = Representations(seen.__getitem__, self.manifest, list(seen))
+        probed = run_protocols(given, {"one": {"kind": "fixed", "cost": 1.0}}, seed=1)
+        return probed.cells.balanced_accuracy.tolist()
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ EVERY_JOB_OF_A_MODEL = Counter(
 RESULTS_OF_A_STUDY = Counter(
     gather_tables=1, write_table1=1, write_table1_passing=1, summarise_masks=1,
     summarise_datasets=1, plot_mask_quality=1, plot_mask_examples=1, plot_variants=1,
-    plot_similarity=2, plot_neighbors=1, make_report=1, all=1,
+    plot_similarity=2, plot_transfer=2, plot_neighbors=1, make_report=1, all=1,
 )  # fmt: skip
 # What is drawn from tables that a new model or an edited analysis changes.
 AGGREGATES = RESULTS_OF_A_STUDY - Counter(
@@ -113,7 +113,9 @@ def test_a_new_model_runs_its_own_jobs_and_the_aggregates(study):
         config["studies"]["minute"]["models"].append("tiny")
 
     study.edit_config(add_model)
-    assert study.jobs() == EVERY_JOB_OF_A_MODEL + Counter(embed_umap=1) + AGGREGATES
+    assert (
+        study.jobs() == EVERY_JOB_OF_A_MODEL + Counter(embed_umap=1, compare_probes=1) + AGGREGATES
+    )
     assert [study.bytes_of(pattern) for pattern in kept] == before
     models = pd.read_csv(study.folder / "results/minute/table1.csv").model.unique()
     assert list(models) == ["image_statistics", "tiny"]
@@ -155,11 +157,11 @@ def test_a_new_variant_leaves_the_others_as_they_are(study):
 
 
 def test_the_log_of_a_failing_job_holds_its_traceback(study):
-    study.edit_config(lambda config: config.update(probe={"max_iterations": 1}))
+    study.edit_config(lambda config: config.update(solver={"max_iterations": 1}))
     output = study.run("results/probes/emoji_scenes/image_statistics.csv", expect_success=False)
     log = study.folder / "results/logs/fit_probes/emoji_scenes/image_statistics.log"
     assert "Traceback (most recent call last)" in log.read_text()
-    assert "fold 0, C = 1.0: the probe did not converge" in log.read_text()
+    assert "all but folds 0 and 1, C = 0.001: the fit has not converged" in log.read_text()
     assert str(log.relative_to(study.folder)) in output
 
 

@@ -14,6 +14,7 @@ from halfseen.tables import (
     table1_passing,
     table1_passing_text,
     table1_text,
+    transfer_cells,
     write_html,
 )
 from halfseen.uncertainty import corrected_fold_se
@@ -178,6 +179,21 @@ def test_a_published_cell_tells_its_split_and_how_many_images_there_are(probes, 
     row = table.loc[("drawn", "published", "original")]
     assert (row.split_source, row.n_left_out, row.n_images) == ("official", 4, 60)
     assert len(table) == len(CELLS) + len(PUBLISHED)
+
+
+def test_transfer_takes_the_diagonal_raw_and_the_rest_as_asked(cells):
+    textures = cells[(cells.dataset == "textures") & (cells.model == "vit")]
+    for centering, value in (("raw", 0.9), ("recentred", 0.8)):
+        found = transfer_cells(textures, "nested", centering)
+        shown = found.set_index(["train_variant", "test_variant"]).balanced_accuracy
+        assert shown.to_dict() == pytest.approx(
+            {
+                ("original", "original"): 0.75,
+                ("background", "background"): 0.25,
+                ("original", "background"): value,
+            }
+        )
+    assert transfer_cells(cells, "paper", "raw").empty
 
 
 # The formats

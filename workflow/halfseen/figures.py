@@ -123,14 +123,31 @@ def plot_similarity(table, labels, measure_label):
 
     `table` holds one measure, with the columns dataset, model, variant_x, variant_y and similarity.
     """
+    return _plot_matrices(table, labels, ("variant_x", "variant_y", "similarity"), measure_label)
+
+
+def plot_transfer(cells, labels):
+    """Balanced accuracy of a probe by the variant it was fitted on (row) and asked about (column).
+
+    A matrix per data set (row) and model (column), scaled 0 to 1. `cells` holds one protocol and
+    centering, with the columns dataset, model, train_variant, test_variant and balanced_accuracy.
+    """
+    keys = "train_variant", "test_variant", "balanced_accuracy"
+    label = "Balanced accuracy, fitted on row, asked about column"
+    return _plot_matrices(cells, labels, keys, label)
+
+
+def _plot_matrices(table, labels, keys, scale_label):
+    """Heat maps of a table whose `keys` are the columns of the row, the column and the value."""
+    row_key, column_key, value_key = keys
     datasets, models = table.dataset.unique(), table.model.unique()
     figure, axes = _grid(len(datasets), len(models), 2.05)
-    variants = table.variant_x.unique()
+    variants = table[row_key].unique()
     names = [labels["variants"][variant] for variant in variants]
     for row, dataset in zip(axes, datasets, strict=True):
         for axis, model in zip(row, models, strict=True):
             cell = _cell(table, dataset, model)
-            matrix = cell.pivot(index="variant_x", columns="variant_y", values="similarity")
+            matrix = cell.pivot(index=row_key, columns=column_key, values=value_key)
             sns.heatmap(
                 matrix.loc[variants, variants].to_numpy(),
                 vmin=0, vmax=1, cmap=HEAT, square=True, cbar=False, ax=axis,
@@ -144,7 +161,7 @@ def plot_similarity(table, labels, measure_label):
     _name_grid(axes, datasets, models, labels)
     scale = plt.cm.ScalarMappable(plt.Normalize(0, 1), HEAT)
     figure.colorbar(
-        scale, ax=axes, shrink=0.6, aspect=30, pad=0.02, label=measure_label
+        scale, ax=axes, shrink=0.6, aspect=30, pad=0.02, label=scale_label
     ).outline.set_visible(False)
     return figure
 

@@ -26,6 +26,17 @@ def own_cells(table):
     return own.assign(variant=own.test_variant)
 
 
+def transfer_cells(cells, protocol, centering):
+    """The rows of a table of cells that a protocol's transfer consists of, under one `centering`.
+
+    A probe asked about the variant that it was fitted on is never recentred: those rows are the raw
+    ones under either.
+    """
+    own = cells.train_variant == cells.test_variant
+    asked = (cells.protocol == protocol) & (cells.control == "none")
+    return cells[asked & (own | (cells.centering == centering))]
+
+
 def table1(probes, cells):
     """Balanced accuracy of the table of probes: a row per data set, model, protocol and variant.
 

@@ -21,6 +21,8 @@ USE_KEYS = (
 # What a job needs beside 4 GB for the images and MobileSAM: weights, and activations at 1024 px.
 NETWORK_MB = {"sam_vit_h": 12000, "sam_vit_l": 8000, "sam_vit_b": 4000}
 DETECTOR_MB = 4000
+# The headline protocol is asked about other variants only where its row says so.
+CENTERINGS = ["raw", "recentred"] if config["probes"][PROTOCOLS[0]].get("transfer") else []
 FIGURE_KINDS = {"figure2_cca": "mean_squared_cca", "figure3_cka": "linear_cka"}
 
 

@@ -349,6 +349,34 @@ rule plot_similarity:
         "../scripts/plot_similarity.py"
 
 
+rule plot_transfer:
+    input:
+        cells=rules.gather_tables.output.cells,
+    output:
+        pdf=f"{RESULTS}/figures/transfer_{{centering}}.pdf",
+        svg=f"{RESULTS}/figures/transfer_{{centering}}.svg",
+        png=report(
+            f"{RESULTS}/figures/transfer_{{centering}}.png",
+            caption="../report/transfer.rst",
+            category="Results",
+            labels={"result": "Transfer", "shows": "{centering} test variants"},
+        ),
+    log:
+        f"results/logs/plot_transfer/{STUDY}/{{centering}}.log",
+    benchmark:
+        f"results/benchmarks/plot_transfer/{STUDY}/{{centering}}.tsv"
+    wildcard_constraints:
+        centering="raw|recentred",
+    conda:
+        "../../envs/figures.yaml"
+    params:
+        protocol=PROTOCOLS[0],
+        labels=labels_of("datasets", "models", "variants"),
+        code=code("plot_transfer.py"),
+    script:
+        "../scripts/plot_transfer.py"
+
+
 rule plot_neighbors:
     input:
         neighbors=rules.gather_tables.output.neighbors,
@@ -389,6 +417,7 @@ rule make_results:
         rules.summarise_datasets.output,
         rules.plot_variants.output,
         collect(rules.plot_similarity.output, figure=FIGURE_KINDS),
+        collect(rules.plot_transfer.output, centering=CENTERINGS),
         rules.plot_neighbors.output,
 
 

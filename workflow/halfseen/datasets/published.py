@@ -15,7 +15,8 @@ class PublishedDataset:
     `n_images` and `n_classes` are what the row declares, and `samples` holds the files to it (null:
     nothing is declared). `check_files` has the files compared with what was published, as far as
     that is known; off for subsets. `images_per_class` keeps at most so many images of a class,
-    drawn with `seed` after the counts were checked, for small trials (null: all).
+    drawn with `seed` after the counts were checked, for small trials (null: all): one of each
+    published part, then in the parts' proportion.
 
     Opening does nothing: the files are listed at the first use, and checked by `samples` alone, so
     that the jobs that only read images do not pay for it.
@@ -88,14 +89,19 @@ class PublishedDataset:
         return {sample.image_id: where for sample, where in self._listed}
 
     def _drawn(self, samples):
-        members = defaultdict(list)
+        """At most `images_per_class` of a class: one of each published part, then in proportion."""
+        members = defaultdict(lambda: defaultdict(list))
         for number, sample in enumerate(samples):
-            members[sample.label_name].append(number)
+            members[sample.label_name][sample.split].append(number)
         rng = np.random.default_rng(self.seed)
         kept = set()
         for name in sorted(members):
-            n = min(self.images_per_class, len(members[name]))
-            kept.update(rng.choice(members[name], n, replace=False).tolist())
+            turns = [
+                (turn / len(part), rng.random(), number)
+                for part in members[name].values()
+                for turn, number in enumerate(rng.permutation(part).tolist())
+            ]
+            kept.update(number for *_, number in sorted(turns)[: self.images_per_class])
         return [sample for number, sample in enumerate(samples) if number in kept]
 
 
