@@ -16,7 +16,12 @@ import pandas as pd
 from show import COLUMNS, write_rows
 
 ROOT = Path(__file__).resolve().parents[2]
-STAGES = {"build_shard": "SAM", "extract_features": "encoders", "fit_probes": "probes"}
+STAGES = {
+    "build_shard": "SAM",
+    "extract_features": "encoders",
+    "fit_probes": "probes",
+    "compare_probes": "probes",
+}
 
 
 def run_study(folder, *arguments):

@@ -11,6 +11,7 @@ from halfseen.features import read_features
 from halfseen.files import write_parquet, write_table
 from halfseen.manifest import read_manifest
 from halfseen.probes import Representations, cost_grids, run_protocols
+from halfseen.uncertainty import CELL
 
 use_threads(snakemake.threads)
 manifest = read_manifest(snakemake.input.manifest)
@@ -26,4 +27,6 @@ probed = run_protocols(
 names = dict(snakemake.wildcards.items())
 write_table(snakemake.output.table, probed.cells.assign(**names))
 write_table(snakemake.output.selection, probed.selection.assign(**names), may_be_empty=True)
-write_parquet(snakemake.output.predictions, probed.predictions.assign(**names))
+# Names repeat in millions of rows; as categories they take a byte or four each.
+categories = dict.fromkeys([*CELL, "image_id"], "category")
+write_parquet(snakemake.output.predictions, probed.predictions.assign(**names).astype(categories))
