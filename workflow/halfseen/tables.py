@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from halfseen.comparison import PAPER_FOLDS
 from halfseen.files import write_text
 from halfseen.uncertainty import corrected_fold_se
 
@@ -134,25 +135,26 @@ def table1_passing_text(table, labels):
 
 
 def table1_text(table, labels):
-    """Table 1 as the paper prints it, "mean (std)" by variant, a row per protocol.
+    """Table 1 as the paper prints it, "mean (std)" by variant, the mean alone of a single fold.
 
-    `table` comes from `beside_paper`: where the paper has numbers, they follow in a row of theirs.
+    A row per protocol. `table` comes from `beside_paper`: where the paper has numbers, they follow
+    in a row of theirs.
     """
-    ours = table.assign(
-        cell=_mean_and_std(table, "balanced_accuracy_mean", "balanced_accuracy_std")
-    )
     theirs = table[(table.paper_mean != "") & (table.protocol == table.protocol.iloc[0])]
     theirs = theirs.assign(
-        cell=_mean_and_std(theirs, "paper_mean", "paper_std"), protocol=PUBLISHED
+        balanced_accuracy_mean=theirs.paper_mean,
+        balanced_accuracy_std=theirs.paper_std,
+        n_folds=PAPER_FOLDS,
+        protocol=PUBLISHED,
     )
-    protocols = labels["probes"] | {PUBLISHED: "printed in the paper"}
-    return table1_wide(pd.concat([ours, theirs]), labels | {"probes": protocols}, KEY)
-
-
-def _mean_and_std(table, mean, std):
-    return [
-        f"{float(m):.2f} ({float(s):.2f})" for m, s in zip(table[mean], table[std], strict=True)
+    both = pd.concat([table, theirs])
+    cells = [
+        f"{float(row.balanced_accuracy_mean):.2f}"
+        + (f" ({float(row.balanced_accuracy_std):.2f})" if row.n_folds > 1 else "")
+        for row in both.itertuples()
     ]
+    protocols = labels["probes"] | {PUBLISHED: "printed in the paper"}
+    return table1_wide(both.assign(cell=cells), labels | {"probes": protocols}, KEY)
 
 
 def table1_wide(table, labels, key=("dataset", "model")):

@@ -26,7 +26,8 @@ write_text(snakemake.output.markdown, markdown(text))
 write_text(snakemake.output.latex, latex(text))
 note = (
     "Balanced accuracy of the probes: mean (standard deviation) over the cross-validation folds; "
-    "a probe on a published split has one. The paper tells neither the penalty nor the scaling of "
+    "of a probe on a published split, one number. A data set without one has folds stand in for "
+    "it, one of five tested. The paper tells neither the penalty nor the scaling of "
     "its probes, so a row of its own numbers is no like-for-like comparison with any of ours."
 )
 write_html(snakemake.output.html, "Table 1", text, note)
