@@ -11,6 +11,9 @@ as well as in float64:
 - Logits are kept relative to the true class, whose residual is minus the sum of the others: a row
   that is fitted well leaves a small number, not the rounded difference of large ones.
 - Logits are linear in the step, so the line search needs no product with the features.
+
+Where float32 is not enough all the same, as for a class that a huge C lets its rows separate while
+the rounded residuals of the others hide the gradient that is left, float64 takes over.
 """
 
 from dataclasses import dataclass
@@ -26,6 +29,9 @@ HISTORY = 10
 # Fits that a path's next start is extrapolated from.
 POINTS = 3
 MAX_TRIALS = 30
+# Iterations without a new least decrease to be had after which float32 is given up; of fits that
+# arrived none was seen to wait for more than 9.
+PATIENCE = 30
 # Below it a class covariance is noise; rounding of an objective, relative.
 LEAST_COVARIANCE, ROUNDING = 1e-12, 1e-6
 
@@ -56,7 +62,7 @@ def fit_paths(
     n_classes,
     *,
     standardize=True,
-    tolerance=1e-8,
+    tolerance=1e-10,
     max_iterations=2000,
     dtype="float32",
     memory_mb=None,
@@ -70,9 +76,10 @@ def fit_paths(
     z-scores with the mean and standard deviation of the training rows; a column that is constant
     there gets no weight. A fit starts where those before it point to and ends once the decrease of
     the objective still to be had, g' H^-1 g / 2 in the metric of L-BFGS, is at most `tolerance`
-    times the objective. As many problems run side by side as `memory_mb` holds beside the features;
-    None: one. Two classes have two columns of weights still, which at C are scikit-learn's single
-    column at 2 C.
+    times the objective: at 1e-10 fewer than 1 prediction in 1000 is another than at the minimum.
+    As many problems run side by side as `memory_mb` holds beside the features; None: one. Where
+    float32 gets no further, the rest of their paths is fitted one by one in float64. Two classes
+    have two columns of weights still, which at C are scikit-learn's single column at 2 C.
 
     Raises ValueError for features that are not finite, labels that are no class, a training part
     without a class and a fit that has not converged after `max_iterations`; the latter two begin
@@ -88,27 +95,11 @@ def fit_paths(
     _check_trains(labels, trains, n_classes, names)
     if torch.device(device).type == "cuda":
         use_full_float32()
+    given = features, labels, trains, costs, n_classes, standardize
+    paths = _Paths(*given, tolerance, max_iterations, device, names)
     dtype = getattr(torch, dtype)
     for batch in _batches(trains, features.shape[1], n_classes, dtype, memory_mb):
-        problems = _Problems(features, labels, trains[batch], n_classes, standardize, dtype, device)
-        path = _Path(problems)
-        for column in range(costs.shape[1]):
-            cost = costs[batch, column]
-            minimum = path.minimum(torch.from_numpy(cost).to(device), tolerance, max_iterations)
-            for place, problem in enumerate(batch):
-                if not minimum.converged[place]:
-                    raise ValueError(
-                        f"{names[problem]}, C = {cost[place]:g}: the fit has not converged after "
-                        f"{max_iterations} iterations; raise max_iterations"
-                    )
-                yield Fit(
-                    problem=int(problem),
-                    cost=float(cost[place]),
-                    **problems.in_raw_coordinates(place, minimum.point.weights),
-                    objective=minimum.point.objective[place].item(),
-                    gradient_norm=problems.gradient_norm(place, minimum.point.gradient),
-                    n_iterations=int(minimum.n_iterations[place]),
-                )
+        yield from paths.fits(batch, dtype)
 
 
 def logits(features, fit):
@@ -176,6 +167,52 @@ def _batches(trains, d, n_classes, dtype, memory_mb):
     free = 0 if memory_mb is None else memory_mb * 1e6 - setup
     at_once = max(1, int(free // each))
     return np.array_split(np.arange(len(trains)), -(-len(trains) // at_once))
+
+
+@dataclass(frozen=True)
+class _Paths:
+    """What `fit_paths` was asked for; `costs` (B, m)."""
+
+    features: np.ndarray
+    labels: np.ndarray
+    trains: np.ndarray
+    costs: np.ndarray
+    n_classes: int
+    standardize: bool
+    tolerance: float
+    max_iterations: int
+    device: object
+    names: list
+
+    def fits(self, batch, dtype, first=0):
+        """Yield the fits of the problems of a batch side by side, from the C at `first` on."""
+        problems = _Problems(
+            self.features, self.labels, self.trains[batch], self.n_classes, self.standardize,
+            dtype, self.device,
+        )  # fmt: skip
+        path = _Path(problems, self.tolerance, self.max_iterations)
+        for column in range(first, self.costs.shape[1]):
+            costs = self.costs[batch, column]
+            minimum = path.minimum(torch.from_numpy(costs).to(self.device))
+            if minimum.stalled:
+                del path, problems  # float64 takes their place
+                for problem in batch:
+                    yield from self.fits([problem], torch.float64, column)
+                return
+            for place, problem in enumerate(batch):
+                if not minimum.converged[place]:
+                    raise ValueError(
+                        f"{self.names[problem]}, C = {costs[place]:g}: the fit has not converged "
+                        f"after {self.max_iterations} iterations; raise max_iterations"
+                    )
+                yield Fit(
+                    problem=int(problem),
+                    cost=float(costs[place]),
+                    **problems.in_raw_coordinates(place, minimum.point.weights),
+                    objective=minimum.point.objective[place].item(),
+                    gradient_norm=problems.gradient_norm(place, minimum.point.gradient),
+                    n_iterations=int(minimum.n_iterations[place]),
+                )
 
 
 @dataclass
@@ -351,10 +388,11 @@ class _Point:
 
 @dataclass(frozen=True)
 class _Minimum:
-    """The point reached, and for each of the problems whether it is a minimum."""
+    """The point reached, which problems' minimum it is, and whether float32 was the limit."""
 
     point: _Point
     converged: torch.Tensor
+    stalled: bool
     n_iterations: torch.Tensor
 
 
@@ -365,12 +403,13 @@ class _Path:
     has learnt about the Hessian is kept; of it only the part of the penalty changes with C.
     """
 
-    def __init__(self, problems):
+    def __init__(self, problems, tolerance, max_iterations):
         self.problems, self.weights, self.ridge = problems, problems.start(), 0
+        self.tolerance, self.max_iterations = tolerance, max_iterations
         self.pairs, self.known = [], []
 
-    def minimum(self, costs, tolerance, max_iterations):
-        """The `_Minimum` at the next C, or how far `max_iterations` got."""
+    def minimum(self, costs):
+        """The `_Minimum` at the next C, or how far float32 or `max_iterations` got."""
         problems, ridge = self.problems, self.problems.ridge(costs)
         pairs = [pair.under(ridge - self.ridge) for pair in self.pairs]
         hint = _forecast(self.known, costs.log()) - self.weights if self.known else None
@@ -378,15 +417,20 @@ class _Path:
         point = _Point.of(problems, ridge, self.weights, logits, *problems.softmax(logits))
         n_iterations = torch.zeros(len(costs), dtype=torch.long, device=costs.device)
         converged = torch.zeros_like(n_iterations, dtype=torch.bool)
-        for iteration in range(max_iterations + 1):
+        least, waited = torch.full_like(costs, np.inf), torch.zeros_like(n_iterations)
+        for iteration in range(self.max_iterations + 1):
             curvature = _Curvature(problems, point.others, ridge)
             step = -_times_inverse_hessian(point.gradient, pairs, curvature)
             if iteration == 0 and hint is not None:
                 step = torch.where((_dot(point.gradient, hint) < 0)[:, None, None], hint, step)
             slope = _dot(point.gradient, step)
+            share = slope.abs() / 2 / point.objective
             # A first step calibrates the Hessian, whose scale is a guess before.
-            converged |= (slope.abs() / 2 <= tolerance * point.objective) & (n_iterations > 0)
-            if converged.all() or iteration == max_iterations:
+            converged |= (share <= self.tolerance) & (n_iterations > 0)
+            waited = torch.where((share < least) | converged, 0, waited + 1)
+            least = torch.minimum(share, least)
+            stalled = step.dtype == torch.float32 and bool((waited > PATIENCE).any())
+            if converged.all() or stalled or iteration == self.max_iterations:
                 break
             step[converged] = 0
             before = point
@@ -395,7 +439,7 @@ class _Path:
             n_iterations += ~converged
         self.weights, self.ridge, self.pairs = point.weights, ridge, pairs
         self.known = [*self.known[1 - POINTS :], (costs.log(), point.weights)]
-        return _Minimum(point, converged, n_iterations)
+        return _Minimum(point, converged, stalled, n_iterations)
 
 
 def _forecast(known, log_cost):
