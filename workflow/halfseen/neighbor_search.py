@@ -15,7 +15,7 @@ METRICS = ("cosine", "euclidean")
 SUMMED = 256
 ROUNDING = 2.0**-24  # of float32
 LARGEST_BLOCK = 1024
-BYTES_PER_SCORE = 32  # a block's scores, their comparisons and what is found by these
+BYTES_PER_SCORE = 64  # a block's scores, their comparisons and what is found by these
 SPARE = 16  # neighbours that are held beyond k, in case some of the k are contested
 CHUNK = 256  # rows that are float64 at once: more leave the caches
 
@@ -82,23 +82,41 @@ def ranks_among(queries, database, targets, metric, own=None, device="cpu", memo
     targets = torch.as_tensor(targets).to(device)
     every = torch.arange(len(queries), device=targets.device).repeat_interleave(targets.shape[1])
     distances = _squared_distances(asked, given, every, targets.reshape(-1), memory_mb)
-    distances = distances.view(targets.shape)
+    distances, order = distances.view(targets.shape).sort(dim=1, descending=True, stable=True)
+    targets = targets.gather(1, order)
     ranks = torch.ones_like(targets)
     for lines in _blocks(len(queries), memory_mb):
         for columns in _blocks(len(database), memory_mb):
             scores = _scores(asked, given, lines, columns).double()
             _leave_out(scores, None if own is None else own[lines], columns.start)
             error = _error(asked, asked.norm[lines, None], given.norm[None, columns])
-            for place, (target, distance) in enumerate(zip(targets.T, distances.T, strict=True)):
-                ahead = scores + distance[lines, None] / (2 * asked.unit**2)
-                ranks[lines, place] += (ahead > error).sum(1)
-                line, column = (ahead.abs() <= error).nonzero(as_tuple=True)
-                line, column = line + lines.start, column + columns.start
-                found = _squared_distances(asked, given, line, column, memory_mb)
-                tied = (found == distance[line]) & (column < target[line])
-                nearer = line[(found < distance[line]) | tied]
-                ranks[:, place] += nearer.bincount(minlength=len(ranks))
-    return ranks.cpu().numpy()
+            limits = -distances[lines] / (2 * asked.unit**2)  # the targets' scores, rising
+            surely = torch.searchsorted(limits, scores - error)
+            perhaps = torch.searchsorted(limits, scores + error, right=True)
+            ranks[lines] += _counts_above(surely, targets.shape[1])
+            line, column, place = _open_comparisons(surely, perhaps)
+            line, column = line + lines.start, column + columns.start
+            found = _squared_distances(asked, given, line, column, memory_mb)
+            tied = (found == distances[line, place]) & (column < targets[line, place])
+            nearer = (found < distances[line, place]) | tied
+            ranks.index_put_((line[nearer], place[nearer]), ranks.new_ones(()), accumulate=True)
+    return torch.empty_like(ranks).scatter_(1, order, ranks).cpu().numpy()
+
+
+def _counts_above(places, count):
+    """How many of `places` (q, m), 0 to count, are above 0, 1 .. count - 1, by line: (q, count)."""
+    counts = places.new_zeros((len(places), count + 1))
+    counts.scatter_add_(1, places, torch.ones_like(places))
+    return counts.flip(1).cumsum(1).flip(1)[:, 1:]
+
+
+def _open_comparisons(first, end):
+    """(line, column, place) of each place from first (q, m) up to end (q, m), the end left out."""
+    line, column = (end > first).nonzero(as_tuple=True)
+    first, count = first[line, column], (end - first)[line, column]
+    place = torch.arange(int(count.sum()), device=line.device)
+    place -= (count.cumsum(0) - count - first).repeat_interleave(count)
+    return line.repeat_interleave(count), column.repeat_interleave(count), place
 
 
 def pair_distances(queries, database, ids, metric, memory_mb=1000):
