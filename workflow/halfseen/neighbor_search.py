@@ -12,7 +12,7 @@ import torch
 
 METRICS = ("cosine", "euclidean")
 # Dimensions whose products are summed in one go: float32 loses less in several short sums.
-SUMMED = 256
+SUMMED = 128
 ROUNDING = 2.0**-24  # of float32
 LARGEST_BLOCK = 1024
 BYTES_PER_SCORE = 64  # a block's scores, their comparisons and what is found by these
@@ -40,6 +40,7 @@ def nearest_others(rows, k, metric, device="cpu", memory_mb=1000):
             else:
                 held.add(scores.T, second, first)
             held.add(scores, first, second)
+    held.finish()
     return _settled(points, points, held, k, torch.arange(len(rows)).to(device), memory_mb)
 
 
@@ -66,6 +67,7 @@ def nearest_rows(queries, database, k, metric, own=None, device="cpu", memory_mb
             scores = _scores(asked, given, lines, columns)
             _leave_out(scores, None if own is None else own[lines], columns.start)
             held.add(scores, lines, columns)
+    held.finish()
     return _settled(asked, given, held, k, own, memory_mb)
 
 
@@ -255,44 +257,71 @@ def _sum_columns(values):
 
 
 class _Held:
-    """The best `count` scores of each of n queries so far, in falling order, and whose they are."""
+    """The best `count` scores of each of n queries so far, in falling order, and whose they are.
+
+    Only what is better than the last that is held is looked at, a thousandth soon, and put aside
+    until there is enough of it to be worth sorting in.
+    """
 
     def __init__(self, n, count, device):
         self.scores = torch.full((n, count), -torch.inf, device=device)
         self.ids = torch.full((n, count), -1, dtype=torch.int64, device=device)
+        self.aside = {}
 
     def add(self, scores, lines, columns):
         """Take in the scores (q, m) of the queries `lines` with the rows `columns`."""
         count = self.scores.shape[1]
-        found, ids = _above(scores, self.scores[lines, -1], count)
-        found = torch.cat([self.scores[lines], found], dim=1)
-        ids = torch.cat([self.ids[lines], ids + columns.start], dim=1)
-        self.scores[lines], order = found.topk(count, dim=1)
+        if self.ids[lines.start, 0] < 0:
+            best, ids = scores.topk(min(count, scores.shape[1]), dim=1)
+            self._sort_in(best, ids + columns.start, lines)
+            return
+        aside = self.aside.setdefault((lines.start, lines.stop), [])
+        line, column = _above(scores, self.scores[lines, -1])
+        aside.append((line, column + columns.start, scores[line, column]))
+        if sum(len(line) for line, *_ in aside) > count * len(scores):
+            self._put_back(lines)
+
+    def finish(self):
+        """Sort in what is still aside."""
+        for lines in list(self.aside):
+            self._put_back(slice(*lines))
+
+    def _put_back(self, lines):
+        parts = zip(*self.aside.pop((lines.start, lines.stop)), strict=True)
+        line, ids, scores = (torch.cat(part) for part in parts)
+        line, order = line.sort(stable=True)
+        per_line = line.bincount(minlength=lines.stop - lines.start)
+        place = torch.arange(len(line), device=line.device)
+        place -= (per_line.cumsum(0) - per_line)[line]
+        shape = len(per_line), int(per_line.max())
+        found = torch.full(shape, -torch.inf, device=scores.device)
+        found_ids = torch.zeros(shape, dtype=torch.int64, device=scores.device)
+        found[line, place], found_ids[line, place] = scores[order], ids[order]
+        self._sort_in(found, found_ids, lines)
+
+    def _sort_in(self, scores, ids, lines):
+        scores = torch.cat([self.scores[lines], scores], dim=1)
+        ids = torch.cat([self.ids[lines], ids], dim=1)
+        self.scores[lines], order = scores.topk(self.scores.shape[1], dim=1)
         self.ids[lines] = ids.gather(1, order)
 
 
-def _above(scores, least, count):
-    """Of scores (q, m) those above `least` (q,), and their columns, padded to a rectangle.
+def _above(scores, least):
+    """Lines and columns of the scores (q, m) above `least` (q,)."""
+    if not scores.is_contiguous():  # a transposed block is read along its memory
+        column, line = _nonzero(scores.T - least > 0)
+        return line, column
+    return _nonzero(scores - least[:, None] > 0)
 
-    At most the `count` largest of a line. Mostly few are above, and finding those takes a fraction
-    of the time of finding the largest.
-    """
-    # A transposed block is read along its memory, column by column.
-    if scores.is_contiguous():
-        line, column = (scores > least[:, None]).nonzero(as_tuple=True)
+
+def _nonzero(mask):
+    """Where a contiguous mask (q, m) is true; on a CPU numpy takes a fifth of torch's time."""
+    flat = mask.view(-1)
+    if mask.device.type == "cpu":
+        found = torch.from_numpy(np.flatnonzero(flat.numpy()))
     else:
-        column, line = (least < scores.T).nonzero(as_tuple=True)
-        line, order = line.sort(stable=True)
-        column = column[order]
-    per_line = torch.bincount(line, minlength=len(scores))
-    width = int(per_line.max())
-    if width > 4 * count:
-        return scores.topk(min(count, scores.shape[1]), dim=1)
-    place = torch.arange(len(line), device=line.device) - (per_line.cumsum(0) - per_line)[line]
-    found = torch.full((len(scores), width), -torch.inf, device=scores.device)
-    ids = torch.zeros((len(scores), width), dtype=torch.int64, device=scores.device)
-    found[line, place], ids[line, place] = scores[line, column], column
-    return found, ids
+        found = flat.nonzero()[:, 0]
+    return found // mask.shape[1], found % mask.shape[1]
 
 
 def _settled(asked, given, held, k, own, memory_mb):
