@@ -128,7 +128,11 @@ DEFAULTS = {
     "solver": {"tolerance": 1e-8, "max_iterations": 2000, "dtype": "float32"},
     "bootstrap": {"draws": 2000, "level": 0.95},
     "probes.tuned": {"transfer": True, "shuffled_control": True},
-    "neighbors": {"k": 10, "metric": "cosine"},
+    "neighbors": {
+        "k": [10, 5, 20, 50],
+        "metrics": ["cosine", "euclidean"],
+        "most_queries": 10000,
+    },
     "passing_masks": {"min_predicted_iou": 0.88, "min_stability": 0.95},
     "umap": {
         "share": 0.1,
@@ -136,6 +140,7 @@ DEFAULTS = {
         "n_neighbors": 15,
         "min_dist": 0.1,
         "metric": "cosine",
+        "seeds": [0, 1, 2],
     },
     "datasets.mine": {"shards": 1, **MASKING, **OBJECT, **SCREENED},
     "datasets.emoji": {
@@ -356,10 +361,10 @@ DELETED = object()
 PROBLEMS = [
     (
         "neighbors",
-        "metrik",
-        "cosine",
-        "neighbors: unknown key 'metrik' (value 'cosine'); the keys are 'k', 'metric'; "
-        "did you mean 'metric'?",
+        "metriks",
+        ["cosine"],
+        "neighbors: unknown key 'metriks' (value ['cosine']); the keys are 'k', 'metrics', "
+        "'most_queries'; did you mean 'metrics'?",
     ),
     (
         "datasets.stuff",

@@ -73,15 +73,20 @@ rule count_neighbors:
         features=rules.extract_features.output.features,
     output:
         table="results/neighbors/{dataset}/{model}.csv",
+        measures="results/neighbors/{dataset}/{model}.measures.csv",
     log:
         "results/logs/count_neighbors/{dataset}/{model}.log",
     benchmark:
         "results/benchmarks/count_neighbors/{dataset}/{model}.tsv"
     conda:
-        "../../envs/analysis.yaml"
+        "../../envs/torch.yaml"
+    resources:
+        mem_mb=neighbor_memory_mb,
     params:
         variants=VARIANTS,
         neighbors=config["neighbors"],
+        bootstrap=config["bootstrap"],
+        seed=config["seed"],
         code=code("count_neighbors.py"),
     script:
         "../scripts/count_neighbors.py"
@@ -94,12 +99,15 @@ rule embed_umap:
         features=collect(rules.extract_features.output.features, model=MODELS, allow_missing=True),
     output:
         table=f"{RESULTS}/umap/{{dataset}}.csv",
+        trust=f"{RESULTS}/umap/{{dataset}}.trustworthiness.csv",
     log:
         f"results/logs/embed_umap/{STUDY}/{{dataset}}.log",
     benchmark:
         f"results/benchmarks/embed_umap/{STUDY}/{{dataset}}.tsv"
     conda:
-        "../../envs/analysis.yaml"
+        "../../envs/torch.yaml"
+    resources:
+        mem_mb=4000,
     params:
         models=MODELS,
         variants=VARIANTS,

@@ -227,6 +227,12 @@ def shards_of(wildcards):
     return collect(rules.build_shard.output.shard, shard=range(count), allow_missing=True)
 
 
+def neighbor_memory_mb(wildcards):
+    """Memory of a job that looks for neighbours: three times what 2048 numbers an image take."""
+    n_images = config["datasets"][wildcards.dataset].get("n_images") or 10_000
+    return 2000 + int(3 * n_images * len(VARIANTS) * 2048 * 4 / 1e6)
+
+
 def model_row(wildcards):
     """The row of a model, with the hash of its weights."""
     return with_hash(config["models"][wildcards.model])

@@ -7,28 +7,30 @@ log_to(snakemake.log[0])
 import numpy as np
 import pandas as pd
 
-from halfseen.embedding import embed_jointly, sample_images
+from halfseen.devices import best_device, use_full_float32, use_threads
+from halfseen.embedding import coordinate_rows, embed_jointly, sample_images, trustworthiness
 from halfseen.features import read_features
 from halfseen.files import write_table
 from halfseen.manifest import read_manifest
 
+use_threads(snakemake.threads)
+use_full_float32()
 manifest = read_manifest(snakemake.input.manifest)
-variants, seed, settings = (
-    snakemake.params.variants,
-    snakemake.params.seed,
-    dict(snakemake.params.umap),
-)
-rng = np.random.default_rng(seed)
+variants, settings = list(snakemake.params.variants), dict(snakemake.params.umap)
+rng = np.random.default_rng(snakemake.params.seed)
 chosen = sample_images(len(manifest), settings.pop("share"), settings.pop("at_least"), rng)
-tables = []
+seeds, k, metric = settings.pop("seeds"), settings["n_neighbors"], settings["metric"]
+coordinates, trusts = [], []
 for model, path in zip(snakemake.params.models, snakemake.input.features, strict=True):
+    names = {"dataset": snakemake.wildcards.dataset, "model": model}
     features = np.stack([read_features(path, name, manifest)[chosen] for name in variants])
-    coordinates = embed_jointly(features, seed=seed, **settings)
-    for variant, xy in zip(variants, coordinates, strict=True):
-        ids = manifest.image_id.iloc[chosen]
-        row = {"model": model, "variant": variant, "image_id": ids, "x": xy[:, 0], "y": xy[:, 1]}
-        tables.append(pd.DataFrame(row))
-    print(f"embedded {len(chosen)} images x {len(variants)} variants of {model}")
-table = pd.concat(tables, ignore_index=True)
-table.insert(0, "dataset", snakemake.wildcards.dataset)
-write_table(snakemake.output.table, table)
+    embeddings = [embed_jointly(features, seed=seed, **settings) for seed in seeds]
+    trust = trustworthiness(features, embeddings, k, metric, best_device())
+    told = {"k": k, "metric": metric, "n": len(chosen), "n_variants": len(variants)}
+    for seed, xy, value in zip(seeds, embeddings, trust, strict=True):
+        rows = coordinate_rows(xy, variants, manifest.image_id.iloc[chosen])
+        coordinates.append(rows.assign(**names, seed=seed))
+        trusts.append(names | {"seed": seed, "trustworthiness": value} | told)
+    print(f"embedded {len(chosen)} images x {len(variants)} variants of {model}: trust {trust}")
+write_table(snakemake.output.table, pd.concat(coordinates, ignore_index=True))
+write_table(snakemake.output.trust, pd.DataFrame(trusts))
