@@ -517,7 +517,6 @@ def _along(problems, ridge, point, step, slope, settled):
             break
         second = (others.mul_(change).mul_(change)).sum(1, keepdim=True) - mean**2
         second = problems.mean_of(second) + bend
-        del logits, others  # the next trial needs the room
         low, high = torch.where(rise < 0, size, low), torch.where(rise < 0, high, size)
         newton = size - rise / second
         middle = torch.where(high.isinf(), 2 * size, (low + high) / 2)
