@@ -38,6 +38,7 @@ bench: weights
 	python tests/bench/bench_extraction.py
 	python tests/bench/bench_neighbors.py
 	python tests/bench/bench_probes.py
+	python tests/bench/bench_similarity.py
 	python tests/bench/bench_study.py
 	python tests/bench/show.py
 

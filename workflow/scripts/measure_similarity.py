@@ -4,24 +4,23 @@ from halfseen.logs import log_to
 
 log_to(snakemake.log[0])
 
-from itertools import product
-
-import pandas as pd
-
+from halfseen.devices import use_threads
 from halfseen.features import read_features
 from halfseen.files import write_table
 from halfseen.manifest import read_manifest
-from halfseen.similarity import similarity_row, spectrum
+from halfseen.representations import Representation
+from halfseen.similarity import similarity_of_all
 
+use_threads(snakemake.threads)
 manifest = read_manifest(snakemake.input.manifest)
-variants = snakemake.params.variants
-spectra = {
-    name: spectrum(read_features(snakemake.input.features, name, manifest)) for name in variants
+representations = {
+    name: Representation(read_features(snakemake.input.features, name, manifest), name)
+    for name in snakemake.params.variants
 }
-rows = [
-    dict(snakemake.wildcards.items())
-    | {"measure": measure, "variant_x": x, "variant_y": y}
-    | similarity_row(spectra[x], spectra[y], **row)
-    for (measure, row), x, y in product(snakemake.params.measures.items(), variants, variants)
-]
-write_table(snakemake.output.table, pd.DataFrame(rows))
+table = similarity_of_all(representations, snakemake.params.measures).table
+table = table.rename(columns={"x": "variant_x", "y": "variant_y"}).assign(
+    **dict(snakemake.wildcards.items())
+)
+names = [*snakemake.wildcards.keys(), "measure", "variant_x", "variant_y"]
+numbers = ["similarity", "null", "n", "components_x", "components_y"]
+write_table(snakemake.output.table, table[names + numbers])
