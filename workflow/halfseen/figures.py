@@ -166,6 +166,110 @@ def _plot_matrices(table, labels, keys, scale_label):
     return figure
 
 
+MARKERS = "osD^vP*Xhp"
+
+
+def plot_model_map(table, labels, colors):
+    """All representations of a data set on a plane, by their angles, and in the order of a tree.
+
+    `table` has the columns dataset, model, variant, x, y (radians), shown (the share of the
+    variance that the plane holds) and leaf. Colours are of variants, marks of models.
+    """
+    datasets, models = table.dataset.unique(), table.model.unique()
+    figure, axes = _grid(1, len(datasets), 3.0)
+    marks = dict(zip(models, MARKERS, strict=False))
+    for axis, dataset in zip(axes[0], datasets, strict=True):
+        own = table[table.dataset == dataset]
+        for row in own.itertuples():
+            axis.plot(
+                row.x, row.y, marker=marks[row.model], color=colors[row.variant], ms=6,
+                mec="white", mew=0.4, ls="",
+            )  # fmt: skip
+        axis.set_aspect("equal", adjustable="datalim")
+        axis.set(xlabel="angle (rad)", title=labels["datasets"][dataset])
+        axis.annotate(
+            f"{own.shown.iloc[0]:.0%} of the variance", (0.02, 0.02),
+            xycoords="axes fraction", fontsize=7, color="#555555",
+        )  # fmt: skip
+        axis.locator_params(nbins=5)
+    by_variant = [plt.Line2D([], [], marker="s", ls="", color=colors[name]) for name in colors]
+    by_model = [plt.Line2D([], [], marker=marks[name], ls="", color="#444444") for name in models]
+    names = [labels["variants"][name] for name in colors]
+    names += [labels["models"][name] for name in models]
+    figure.legend(
+        by_variant + by_model, names, loc="outside lower center", ncols=4, handletextpad=0.2
+    )
+    return figure
+
+
+def plot_component_curves(table, labels, colors):
+    """Linear CKA with the original by how many principal components were removed from both.
+
+    A panel per data set (row) and model (column), a line per variant. `table` has the columns
+    dataset, model, variant_x, variant_y, removed and similarity.
+    """
+    datasets, models = table.dataset.unique(), table.model.unique()
+    figure, axes = _grid(len(datasets), len(models), 1.7)
+    for row, dataset in zip(axes, datasets, strict=True):
+        for axis, model in zip(row, models, strict=True):
+            for variant, line in _cell(table, dataset, model).groupby("variant_y", sort=False):
+                axis.plot(line.removed, line.similarity, color=colors[variant], lw=1.3)
+            axis.set(ylim=(0, 1), yticks=[0, 0.5, 1], xlim=(0, table.removed.max()))
+            axis.locator_params(axis="x", integer=True, nbins=6)
+            if axis is not row[0]:
+                axis.set_yticklabels([])
+            if row is axes[-1]:
+                axis.set_xlabel("components removed")
+    _name_grid(axes, datasets, models, labels)
+    for row in axes:
+        row[0].set_ylabel(row[0].get_ylabel() + "\nCKA with original", fontweight="normal")
+    shown = table.variant_y.unique()
+    handles = [plt.Line2D([], [], color=colors[name], lw=1.6) for name in shown]
+    names = [labels["variants"][name] for name in shown]
+    figure.legend(handles, names, loc="outside lower center", ncols=len(names))
+    return figure
+
+
+EXPLAINED = {
+    "unique_foreground": "foreground alone",
+    "shared": "either",
+    "unique_background": "background alone",
+}
+
+
+def plot_additivity(table, labels):
+    """What foreground and background explain of the original's representation, on held-out images.
+
+    A panel per data set, a row of three bars per model. `table` has the columns dataset, model and
+    those of `additivity_row`. Parts can be negative, so they are not stacked.
+    """
+    datasets, models = table.dataset.unique(), table.model.unique()
+    figure, axes = _grid(1, len(datasets), 0.6 + 0.45 * len(models))
+    for axis, dataset in zip(axes[0], datasets, strict=True):
+        own = table[table.dataset == dataset].set_index("model")
+        for place, model in enumerate(models):
+            for number, part in enumerate(EXPLAINED):
+                axis.barh(
+                    place + 0.26 * (number - 1), own.loc[model, part], height=0.24,
+                    color=COLORS[number], linewidth=0,
+                )  # fmt: skip
+            total = own.loc[model, "total"]
+            axis.plot([total, total], [place - 0.4, place + 0.4], color="black", lw=1.4)
+        axis.axvline(0, color="black", lw=0.6)
+        axis.set(
+            title=labels["datasets"][dataset], xlabel="explained variance (R²)",
+            yticks=range(len(models)), ylim=(len(models) - 0.5, -0.5),
+        )  # fmt: skip
+        first = axis is axes[0, 0]
+        axis.set_yticklabels([labels["models"][name] for name in models] if first else [])
+        axis.tick_params(axis="y", length=0)
+    handles = [plt.Rectangle((0, 0), 1, 1, color=color) for color in COLORS[:3]]
+    handles.append(plt.Line2D([], [], color="black", lw=1.4))
+    names = [*EXPLAINED.values(), "both together"]
+    figure.legend(handles, names, loc="outside lower center", ncols=4, handlelength=1)
+    return figure
+
+
 def plot_neighbors(neighbors, umap, labels, colors):
     """Figure 4: per data set a row of neighbour compositions and one of UMAPs; models in columns.
 

@@ -53,18 +53,55 @@ rule measure_similarity:
         features=rules.extract_features.output.features,
     output:
         table="results/similarity/{dataset}/{model}.csv",
+        calibration="results/similarity/{dataset}/{model}.calibration.csv",
+        confounds="results/similarity/{dataset}/{model}.confounds.csv",
+        curves="results/similarity/{dataset}/{model}.curves.csv",
+        sizes="results/similarity/{dataset}/{model}.sizes.csv",
+        additivity="results/similarity/{dataset}/{model}.additivity.csv",
     log:
         "results/logs/measure_similarity/{dataset}/{model}.log",
     benchmark:
         "results/benchmarks/measure_similarity/{dataset}/{model}.tsv"
     conda:
-        "../../envs/analysis.yaml"
+        "../../envs/torch.yaml"
+    resources:
+        mem_mb=8000,
     params:
         variants=VARIANTS,
         measures={name: config["measures"][name] for name in MEASURES},
+        similarity=config["similarity"],
+        seed=config["seed"],
         code=code("measure_similarity.py"),
     script:
         "../scripts/measure_similarity.py"
+
+
+# One job for all models of a data set: it compares every representation with every other.
+rule compare_models:
+    input:
+        manifest=rules.write_manifest.output.manifest,
+        features=collect(rules.extract_features.output.features, model=MODELS, allow_missing=True),
+        predictions=collect(rules.fit_probes.output.predictions, model=MODELS, allow_missing=True),
+    output:
+        table=f"{RESULTS}/similarity/{{dataset}}.models.csv",
+        patterns=f"{RESULTS}/similarity/{{dataset}}.patterns.csv",
+        map=f"{RESULTS}/similarity/{{dataset}}.map.csv",
+    log:
+        f"results/logs/compare_models/{STUDY}/{{dataset}}.log",
+    benchmark:
+        f"results/benchmarks/compare_models/{STUDY}/{{dataset}}.tsv"
+    conda:
+        "../../envs/torch.yaml"
+    resources:
+        mem_mb=8000,
+    params:
+        models=MODELS,
+        variants=VARIANTS,
+        measures={name: config["measures"][name] for name in MEASURES},
+        protocol=PROTOCOLS[0],
+        code=code("compare_models.py"),
+    script:
+        "../scripts/compare_models.py"
 
 
 rule count_neighbors:

@@ -23,6 +23,8 @@ NETWORK_MB = {"sam_vit_h": 12000, "sam_vit_l": 8000, "sam_vit_b": 4000}
 DETECTOR_MB = 4000
 # The headline protocol is asked about other variants only where its row says so.
 CENTERINGS = ["raw", "recentred"] if config["probes"][PROTOCOLS[0]].get("transfer") else []
+# A variant keeps its colour, whatever the study: that of its place in the table.
+PLACES = {name: list(config["variants"]).index(name) for name in VARIANTS}
 FIGURE_KINDS = {"figure2_cca": "mean_squared_cca", "figure3_cka": "linear_cka"}
 
 

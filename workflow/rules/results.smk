@@ -7,79 +7,87 @@ localrules:
     make_report,
 
 
+# {table: (its parts, what it is behind)}: one file of a study each, captioned in report/data_*.rst.
+OF_MODELS = {"dataset": DATASETS, "model": MODELS}
+TABLES = {
+    "masks": (collect(rules.assess_masks.output.table, dataset=DATASETS), "Figure 1, masks"),
+    "probes": (collect(rules.fit_probes.output.table, **OF_MODELS), "Table 1"),
+    "selection": (collect(rules.fit_probes.output.selection, **OF_MODELS), "the choice of C"),
+    "cells": (
+        collect(rules.compare_probes.output.cells, dataset=DATASETS),
+        "intervals, transfer",
+    ),
+    "differences": (
+        collect(rules.compare_probes.output.differences, dataset=DATASETS),
+        "paired differences",
+    ),
+    "margins": (
+        collect(rules.compare_probes.output.margins, dataset=DATASETS),
+        "sufficiency, background reliance",
+    ),
+    "agreement": (
+        collect(rules.compare_probes.output.agreement, dataset=DATASETS),
+        "kappa and flips",
+    ),
+    "similarity": (
+        collect(rules.measure_similarity.output.table, **OF_MODELS),
+        "Figures 2 and 3",
+    ),
+    "calibration": (
+        collect(rules.measure_similarity.output.calibration, **OF_MODELS),
+        "what chance gives",
+    ),
+    "confounds": (
+        collect(rules.measure_similarity.output.confounds, **OF_MODELS),
+        "classes, long rows",
+    ),
+    "curves": (
+        collect(rules.measure_similarity.output.curves, **OF_MODELS),
+        "leading components",
+    ),
+    "sizes": (
+        collect(rules.measure_similarity.output.sizes, **OF_MODELS),
+        "is n large enough?",
+    ),
+    "additivity": (
+        collect(rules.measure_similarity.output.additivity, **OF_MODELS),
+        "what the original consists of",
+    ),
+    "models": (
+        collect(rules.compare_models.output.table, dataset=DATASETS),
+        "all models and variants",
+    ),
+    "patterns": (
+        collect(rules.compare_models.output.patterns, dataset=DATASETS),
+        "models against the first",
+    ),
+    "map": (collect(rules.compare_models.output.map, dataset=DATASETS), "the map of models"),
+    "neighbors": (collect(rules.count_neighbors.output.table, **OF_MODELS), "Figure 4, bars"),
+    "neighbor_measures": (
+        collect(rules.count_neighbors.output.measures, **OF_MODELS),
+        "siblings, purity, hubs",
+    ),
+    "umap": (collect(rules.embed_umap.output.table, dataset=DATASETS), "Figure 4, points"),
+    "trustworthiness": (
+        collect(rules.embed_umap.output.trust, dataset=DATASETS),
+        "how far UMAP can be trusted",
+    ),
+}
+
+
 rule gather_tables:
     input:
-        masks=collect(rules.assess_masks.output.table, dataset=DATASETS),
-        probes=collect(rules.fit_probes.output.table, dataset=DATASETS, model=MODELS),
-        selection=collect(rules.fit_probes.output.selection, dataset=DATASETS, model=MODELS),
-        cells=collect(rules.compare_probes.output.cells, dataset=DATASETS),
-        differences=collect(rules.compare_probes.output.differences, dataset=DATASETS),
-        margins=collect(rules.compare_probes.output.margins, dataset=DATASETS),
-        agreement=collect(rules.compare_probes.output.agreement, dataset=DATASETS),
-        similarity=collect(rules.measure_similarity.output.table, dataset=DATASETS, model=MODELS),
-        neighbors=collect(rules.count_neighbors.output.table, dataset=DATASETS, model=MODELS),
-        umap=collect(rules.embed_umap.output.table, dataset=DATASETS),
+        **{name: parts for name, (parts, _) in TABLES.items()},
     output:
-        masks=report(
-            f"{RESULTS}/tables/masks.csv",
-            caption="../report/data_masks.rst",
-            category="Data",
-            labels={"table": "masks", "behind": "Figure 1, masks"},
-        ),
-        probes=report(
-            f"{RESULTS}/tables/probes.csv",
-            caption="../report/data_probes.rst",
-            category="Data",
-            labels={"table": "probes", "behind": "Table 1"},
-        ),
-        selection=report(
-            f"{RESULTS}/tables/selection.csv",
-            caption="../report/data_selection.rst",
-            category="Data",
-            labels={"table": "selection", "behind": "the choice of C"},
-        ),
-        cells=report(
-            f"{RESULTS}/tables/cells.csv",
-            caption="../report/data_cells.rst",
-            category="Data",
-            labels={"table": "cells", "behind": "intervals, transfer"},
-        ),
-        differences=report(
-            f"{RESULTS}/tables/differences.csv",
-            caption="../report/data_differences.rst",
-            category="Data",
-            labels={"table": "differences", "behind": "paired differences"},
-        ),
-        margins=report(
-            f"{RESULTS}/tables/margins.csv",
-            caption="../report/data_margins.rst",
-            category="Data",
-            labels={"table": "margins", "behind": "sufficiency and background reliance"},
-        ),
-        agreement=report(
-            f"{RESULTS}/tables/agreement.csv",
-            caption="../report/data_agreement.rst",
-            category="Data",
-            labels={"table": "agreement", "behind": "kappa and flips"},
-        ),
-        similarity=report(
-            f"{RESULTS}/tables/similarity.csv",
-            caption="../report/data_similarity.rst",
-            category="Data",
-            labels={"table": "similarity", "behind": "Figures 2 and 3"},
-        ),
-        neighbors=report(
-            f"{RESULTS}/tables/neighbors.csv",
-            caption="../report/data_neighbors.rst",
-            category="Data",
-            labels={"table": "neighbors", "behind": "Figure 4, bars"},
-        ),
-        umap=report(
-            f"{RESULTS}/tables/umap.csv",
-            caption="../report/data_umap.rst",
-            category="Data",
-            labels={"table": "umap", "behind": "Figure 4, points"},
-        ),
+        **{
+            name: report(
+                f"{RESULTS}/tables/{name}.csv",
+                caption=f"../report/data_{name}.rst",
+                category="Data",
+                labels={"table": name.replace("_", " "), "behind": behind},
+            )
+            for name, (_, behind) in TABLES.items()
+        },
         dictionary=f"{RESULTS}/README.md",
     log:
         f"results/logs/gather_tables/{STUDY}.log",
@@ -377,6 +385,83 @@ rule plot_transfer:
         "../scripts/plot_transfer.py"
 
 
+rule plot_model_map:
+    input:
+        table=rules.gather_tables.output.map,
+    output:
+        pdf=f"{RESULTS}/figures/model_map.pdf",
+        svg=f"{RESULTS}/figures/model_map.svg",
+        png=report(
+            f"{RESULTS}/figures/model_map.png",
+            caption="../report/model_map.rst",
+            category="Results",
+            labels={"result": "Similarity", "shows": "a map of all models and variants"},
+        ),
+    log:
+        f"results/logs/plot_model_map/{STUDY}.log",
+    benchmark:
+        f"results/benchmarks/plot_model_map/{STUDY}.tsv"
+    conda:
+        "../../envs/figures.yaml"
+    params:
+        labels=labels_of("datasets", "models", "variants"),
+        places=PLACES,
+        code=code("plot_model_map.py"),
+    script:
+        "../scripts/plot_model_map.py"
+
+
+rule plot_component_curves:
+    input:
+        table=rules.gather_tables.output.curves,
+    output:
+        pdf=f"{RESULTS}/figures/component_curves.pdf",
+        svg=f"{RESULTS}/figures/component_curves.svg",
+        png=report(
+            f"{RESULTS}/figures/component_curves.png",
+            caption="../report/component_curves.rst",
+            category="Results",
+            labels={"result": "Similarity", "shows": "CKA without the leading components"},
+        ),
+    log:
+        f"results/logs/plot_component_curves/{STUDY}.log",
+    benchmark:
+        f"results/benchmarks/plot_component_curves/{STUDY}.tsv"
+    conda:
+        "../../envs/figures.yaml"
+    params:
+        labels=labels_of("datasets", "models", "variants"),
+        places=PLACES,
+        code=code("plot_component_curves.py"),
+    script:
+        "../scripts/plot_component_curves.py"
+
+
+rule plot_additivity:
+    input:
+        table=rules.gather_tables.output.additivity,
+    output:
+        pdf=f"{RESULTS}/figures/additivity.pdf",
+        svg=f"{RESULTS}/figures/additivity.svg",
+        png=report(
+            f"{RESULTS}/figures/additivity.png",
+            caption="../report/additivity.rst",
+            category="Results",
+            labels={"result": "Similarity", "shows": "what the original consists of"},
+        ),
+    log:
+        f"results/logs/plot_additivity/{STUDY}.log",
+    benchmark:
+        f"results/benchmarks/plot_additivity/{STUDY}.tsv"
+    conda:
+        "../../envs/figures.yaml"
+    params:
+        labels=labels_of("datasets", "models", "variants"),
+        code=code("plot_additivity.py"),
+    script:
+        "../scripts/plot_additivity.py"
+
+
 rule plot_neighbors:
     input:
         neighbors=rules.gather_tables.output.neighbors,
@@ -398,8 +483,7 @@ rule plot_neighbors:
         "../../envs/figures.yaml"
     params:
         labels=labels_of("datasets", "models", "variants"),
-        # A variant keeps its colour, whatever the study: that of its place in the table.
-        places={name: list(config["variants"]).index(name) for name in VARIANTS},
+        places=PLACES,
         code=code("plot_neighbors.py"),
     script:
         "../scripts/plot_neighbors.py"
@@ -418,6 +502,9 @@ rule make_results:
         rules.plot_variants.output,
         collect(rules.plot_similarity.output, figure=FIGURE_KINDS),
         collect(rules.plot_transfer.output, centering=CENTERINGS),
+        rules.plot_model_map.output,
+        rules.plot_component_curves.output,
+        rules.plot_additivity.output,
         rules.plot_neighbors.output,
 
 
