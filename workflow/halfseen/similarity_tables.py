@@ -298,7 +298,7 @@ def map_table(table):
     distances = angles.pivot(
         index=["model_x", "variant_x"], columns=["model_y", "variant_y"], values="similarity"
     )
-    distances = distances.loc[keys, keys].to_numpy(dtype=float)
+    distances = distances.loc[keys, keys].to_numpy(dtype=float, copy=True)
     np.fill_diagonal(distances, 0)  # the angle to itself, but for rounding
     coordinates, shown = angular_map(distances)
     _, leaves = angular_tree(distances)
