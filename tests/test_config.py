@@ -127,6 +127,12 @@ DEFAULTS = {
     "offline": False,
     "solver": {"tolerance": 1e-8, "max_iterations": 2000, "dtype": "float32"},
     "bootstrap": {"draws": 2000, "level": 0.95},
+    "similarity": {
+        "jackknife_groups": 8,
+        "permutations": 199,
+        "permuted_images": 5000,
+        "removed_components": 10,
+    },
     "probes.tuned": {"transfer": True, "shuffled_control": True},
     "neighbors": {
         "k": [10, 5, 20, 50],
