@@ -221,6 +221,15 @@ def test_parts_that_add_up_explain_the_original(variants):
     assert parts == pytest.approx(row["total"])
 
 
+def test_more_dimensions_than_images_are_no_obstacle(rng):
+    wide = {name: rng.normal(size=(N, 3 * N)) for name in ("foreground", "background")}
+    variants = variants_of(original=wide["foreground"] + wide["background"], **wide)
+    assert -1 < additivity_table(variants).total.iloc[0] < 1
+    table = similarities(variants, CKA | {"pc": {"kind": "mean_squared_cca", "components": 4}})
+    assert len(table) == 18
+    assert len(confound_table(variants)) == 7 * 3
+
+
 def test_without_one_of_the_parts_nothing_is_said_of_their_sum(variants):
     features = {name: variants.features[name] for name in ("original", "foreground")}
     assert additivity_table(Variants(features, variants.manifest)).empty

@@ -64,11 +64,11 @@ class Variants:
         """The original with every other variant; none without an original."""
         return [(x, y) for x, y in self.pairs if x == ORIGINAL]
 
-    def represented(self, view=None, groups=None):
-        """{variant: Representation}, of what `view` makes of the rows, its moments by `groups`."""
+    def represented(self, view=None, **options):
+        """{variant: Representation}, of what `view` makes of the rows, with its `options`."""
         return {
             name: Representation(
-                rows if view is None else view(rows), name, groups=groups, device=self.device
+                rows if view is None else view(rows), name, device=self.device, **options
             )
             for name, rows in self.features.items()
         }
@@ -236,7 +236,8 @@ def additivity_table(variants):
     names = (ORIGINAL, *PARTS)
     if not set(names) <= set(variants.features):
         return pd.DataFrame(columns=ADDITIVITY)
-    parts = variants.represented(groups=variants.manifest.fold.to_numpy())
+    # Uncompressed: the ridge z-scores the coordinates.
+    parts = variants.represented(groups=variants.manifest.fold.to_numpy(), compress=False)
     return pd.DataFrame([additivity_row(*(parts[name] for name in names))])
 
 
