@@ -82,6 +82,7 @@ def fit_paths(
     times the objective, or times what it has gained over a fit without features where that is less:
     at 1e-10 no more than 1 prediction in 1000 is another than at the minimum, up to C = 1e6 for
     features of variance 1, and in float64 up to 1e8.
+
     As many problems run side by side as `memory_mb` holds beside the features; None: one. Where
     float32 gets no further, the rest of their paths is fitted one by one in float64. Two classes
     have two columns of weights still, which at C are scikit-learn's single column at 2 C.
