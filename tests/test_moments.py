@@ -114,4 +114,4 @@ def test_products_are_of_float64_and_of_no_size_that_grows_with_the_images(rng):
         part = grouped_moments(Representation(rng.normal(size=(n, 6)).astype(np.float32)))
         assert part.parts.shape == (1, 6, 6)
         assert part.parts.dtype == torch.float64
-        assert part.tilts.shape == (n, 1)
+        assert part.tilts.shape == (n, 0)

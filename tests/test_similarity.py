@@ -1,8 +1,12 @@
 """The table of all pairs, and agreement with public implementations."""
 
+import subprocess
+import sys
 import warnings
 from collections import OrderedDict
+from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -189,3 +193,64 @@ def test_debiased_cka_is_torch_cka_s_of_one_batch(case, drawn, float64):
         peer.compare(torch.utils.data.DataLoader(images, batch_size=n))
     expected = peer.export()["CKA"].item()
     assert similarity(*pair, "debiased_cka") == pytest.approx(expected, abs=1e-6)
+
+
+# Memory
+
+
+STREAMED = """
+import resource, sys
+from pathlib import Path
+
+sys.path.insert(0, sys.argv[1])
+import h5py
+import numpy as np
+import torch
+
+from halfseen.representations import Representation
+from halfseen.similarity import similarity_of_all
+
+torch.set_num_threads(1)
+MEASURES = {kind: {"kind": kind} for kind in ("debiased_cka", "mean_squared_cca")}
+
+
+def status(field):
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(field))
+
+
+def measure(arrays):
+    parts = {name: Representation(rows, name, block_rows=1024) for name, rows in arrays.items()}
+    return similarity_of_all(parts, MEASURES, pairs=[("v0", "v1"), ("v0", "v2")])
+
+
+# What is loaded or allocated once must not count.
+measure({f"v{i}": np.random.default_rng(i).normal(size=(2048, 128)) for i in range(3)})
+resource.setrlimit(resource.RLIMIT_DATA, (status("VmData") + int(sys.argv[2]),) * 2)
+for path in sys.argv[3:]:
+    Path("/proc/self/clear_refs").write_text("5")  # sets VmHWM to VmRSS
+    before = status("VmRSS")
+    with h5py.File(path) as file:
+        measure(dict(file.items()))
+    print(status("VmHWM") - before)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="peaks are Linux's to tell")
+def test_files_larger_than_the_memory_allowed_are_measured_and_the_peak_does_not_grow(
+    root, tmp_path, rng
+):
+    limit, paths = 48 * 2**20, []
+    for n in (15_000, 60_000):
+        paths.append(tmp_path / f"{n}.h5")
+        with h5py.File(paths[-1], "w") as file:
+            for number in range(3):
+                file["v" + str(number)] = rng.standard_normal((n, 128), dtype=np.float32)
+    assert paths[1].stat().st_size > 1.5 * limit
+    script = tmp_path / "streamed.py"
+    script.write_text(STREAMED)
+    command = [sys.executable, script, root / "workflow", str(limit), *paths]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    small, large = (int(line) for line in done.stdout.split())
+    assert large - small < np.diff([path.stat().st_size for path in paths])[0] / 8

@@ -139,9 +139,7 @@ def ridge_cka(pair, ridge):
     without a decision about rank. Vinod 1976.
     """
     (x, norm_x), (y, norm_y) = (_ridge_factor(part, ridge)[:2] for part in (pair.x, pair.y))
-    left = torch.linalg.solve_triangular(x, pair.cross, upper=False)
-    whitened = torch.linalg.solve_triangular(y, left.T, upper=False)
-    return whitened.square().sum().item() / (norm_x * norm_y)
+    return _solved(x, y, pair.cross).square().sum().item() / (norm_x * norm_y)
 
 
 def ridge_cka_null(pair, ridge):
@@ -207,13 +205,18 @@ def whitened_cross(pair, components=None):
     """Q_x' Q_y of orthonormal coordinates: its singular values are the canonical correlations."""
     if components is None:
         pair = pair.whitenable or pair
-        left = torch.linalg.solve_triangular(pair.x.factor, pair.cross, upper=False)
-        return torch.linalg.solve_triangular(pair.y.factor, left.T, upper=False).T
+        return _solved(pair.x.factor, pair.y.factor, pair.cross)
     (values_x, x), (values_y, y) = (
         (values[:components].sqrt(), directions[:, :components])
         for values, directions in (pair.x.principal, pair.y.principal)
     )
     return (x.T @ pair.cross @ y) / values_x[:, None] / values_y
+
+
+def _solved(factor_x, factor_y, cross):
+    """L_x^-1 cross L_y^-T of lower triangular factors; from the right, where torch is faster."""
+    right = torch.linalg.solve_triangular(factor_y.mT, cross, upper=True, left=False)
+    return torch.linalg.solve_triangular(factor_x.mT, right.mT, upper=True, left=False).mT
 
 
 def _check_cca(n, r_x, r_y):

@@ -19,8 +19,8 @@ from halfseen.representations import EPSILON, Representation, check_same_images,
 # of the moments is good to some 1e-8, and the rank is full beyond doubt.
 WELL_CONDITIONED = 1e8
 INVERSE_ITERATIONS = 6
-# Columns of X'X that are computed together, from the diagonal down: the rest is its mirror image.
-GRAM_COLUMNS = 320
+# Rows of X'X that are computed together, up to the diagonal: the rest is their mirror image.
+GRAM_ROWS = 256
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ class GroupedMoments:
     representation: Representation
     parts: torch.Tensor  # (g, d, d), about the mean of all images
     squares: torch.Tensor  # (n,) squared lengths of the centred rows
-    tilts: torch.Tensor  # (n, g) products of the rows with `shifts`
+    tilts: torch.Tensor  # (n, g) products of the rows with `shifts`; (n, 0) of a single group
 
     @cached_property
     def shifts(self):
@@ -251,7 +251,7 @@ def _self_products(representation):
     kind = dict(dtype=torch.float64, device=representation.device)
     products = torch.zeros((g, d, d), **kind)
     squares = torch.empty(representation.n, **kind)
-    tilts = torch.zeros((representation.n, g), **kind)
+    tilts = torch.zeros((representation.n, g if g > 1 else 0), **kind)
     shifts = _shifts(representation)
     for rows, block in representation.blocks():
         squares[rows] = torch.linalg.vector_norm(block, dim=1).square()
@@ -274,9 +274,9 @@ def lower_gram(block):
 
 def _add_gram(product, block):
     """Add block' block to a product, on and below its diagonal."""
-    for start in range(0, block.shape[1], GRAM_COLUMNS):
-        columns = slice(start, start + GRAM_COLUMNS)
-        product[start:, columns].addmm_(block[:, start:].T, block[:, columns])
+    for start in range(0, block.shape[1], GRAM_ROWS):
+        end = start + GRAM_ROWS
+        product[start:end, :end].addmm_(block[:, start:end].T, block[:, :end])
 
 
 def _shifts(representation):

@@ -8,6 +8,8 @@ import torch
 from halfseen.devices import use_full_float32
 
 BLOCK_BYTES = 2**25
+# Rows that show in most cases that a representation varies.
+BLOCK_START = 16
 EPSILON = float(np.finfo(np.float64).eps)
 
 
@@ -37,7 +39,8 @@ class Representation:
             raise ValueError(f"{name} has {self.n} images, but {len(self.ids)} ids")
         if self.device.type == "cuda":
             use_full_float32()
-        self.groups = np.zeros(self.n, dtype=int) if groups is None else np.asarray(groups)
+        one = np.broadcast_to(np.zeros(1, dtype=int), self.n)  # a view, of no size
+        self.groups = one if groups is None else np.asarray(groups)
         _check_groups(self.groups, self.n, name)
         self.counts = np.bincount(self.groups)
         self._source, self._block_rows = rows, block_rows
@@ -63,7 +66,7 @@ class Representation:
 
     def centred(self, rows):
         """The centred rows of a slice, float64 on the device."""
-        return self._read(rows).sub_(self.mean)
+        return self._stored(rows) - self.mean
 
     def orthonormal(self):
         """This representation in coordinates that are orthonormal over its images, `rank` of them.
@@ -96,23 +99,20 @@ class Representation:
         _, values, directions = torch.linalg.svd(r, full_matrices=False)
         return values, directions.T
 
-    def _read(self, rows):
+    def _stored(self, rows):
+        """The rows of a slice as they are stored, on the device; maybe the caller's own memory."""
         block = self._source[rows]
         if not torch.is_tensor(block):
             block = torch.from_numpy(np.ascontiguousarray(block))
-        # A copy even of float64: callers centre it in place.
-        return torch.empty(block.shape, dtype=torch.float64, device=self.device).copy_(block)
+        return block.to(self.device)
 
     def _take_means(self):
         g = len(self.counts)
         sums = torch.zeros((g, self.d), dtype=torch.float64, device=self.device)
         first, varies = None, False
-        groups = torch.from_numpy(self.groups).to(self.device)
+        groups = None if g == 1 else torch.from_numpy(self.groups).to(self.device)
         for rows in row_slices(self.n, self.block_rows):
-            block = self._read(rows)
-            first = block[0].clone() if first is None else first
-            # Sums of differences from a row: exact in the mean however far away the rows are.
-            block -= first
+            block = self._stored(rows).double()
             own = block.sum(dim=0)
             if not torch.isfinite(own).all():
                 bad = int(torch.isfinite(block).all(dim=1).logical_not().nonzero()[0])
@@ -121,7 +121,11 @@ class Representation:
                     f"({self.n}, {self.n_features}) is not"
                 )
             if not varies:
-                varies = bool(block.abs().max() > 1e-12 * first.abs().max())
+                first = block[0].clone() if first is None else first
+                varies = any(
+                    (part - first).abs().max() > 1e-12 * first.abs().max()
+                    for part in (block[:BLOCK_START], block)
+                )
             if g == 1:
                 sums[0] += own
             else:
@@ -130,11 +134,10 @@ class Representation:
             raise ValueError(
                 f"{self.name} is the same for every image; similarity to it is not defined"
             )
-        mean = sums.sum(dim=0) / self.n
-        self.mean = mean + first
+        self.mean = sums.sum(dim=0) / self.n
         counts = torch.from_numpy(self.counts).to(sums)
         # Of the centred rows.
-        self.sums = sums - counts[:, None] * mean
+        self.sums = sums - counts[:, None] * self.mean
 
     def _compress(self):
         centred = self.centred(slice(0, self.n))

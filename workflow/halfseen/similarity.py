@@ -103,10 +103,11 @@ class _Grid:
             "rank" in measure.needs and not options.get("components")
             for measure, options in self.measures.values()
         ):
+            fit = self._each(lambda part: part.whole.is_well_conditioned, self.whole.values())
             self.views = {
                 name: grouped_moments(part.representation.orthonormal())
-                for name, part in self.whole.items()
-                if not part.whole.is_well_conditioned
+                for (name, part), is_fit in zip(self.whole.items(), fit, strict=True)
+                if not is_fit
             }
         self.n_groups = len(next(iter(representations.values())).counts)
 
