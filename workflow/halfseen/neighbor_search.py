@@ -6,6 +6,7 @@ float64, several times as fast and without a matrix of all pairs.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -50,10 +51,10 @@ def nearest_rows(queries, database, k, metric, own=None, device="cpu", memory_mb
     `own` (q,) are the rows of the database that the queries are, which are left out of their
     neighbours. `metric` is `cosine` or `euclidean`. The nearest come first, of rows at equal
     distance the lower number. Equal to brute force in float64, whatever the rows' offset, scale
-    and duplicates. O(q m d) time; memory for the rows, for their copy in float32, and at most
-    `memory_mb` for blocks. Raises ValueError for k out of range, rows that are not finite matrices
-    of equal width, and rows of zeros where the metric is the cosine; RuntimeError where torch may
-    round the factors of a float32 product.
+    and duplicates. O(q m d) time; memory for the rows, their copy in float32, some 48 bytes for
+    each of q (k + SPARE) neighbours, and at most `memory_mb` for blocks. Raises ValueError for k
+    out of range, rows that are not finite matrices of equal width, and rows of zeros where the
+    metric is the cosine; RuntimeError where torch may round the factors of a float32 product.
     """
     queries, database = _checked(queries, "queries"), _checked(database, "rows of the database")
     _check_width(queries, database)
@@ -153,6 +154,22 @@ class _Points:
     def exact(self, span):
         """Some of the rows, scaled, in float64."""
         return self.rows[span].double() * self.scale[span, None]
+
+    @cached_property
+    def first_equal(self):
+        """The number (m,) of the first row that is equal to each row.
+
+        Equal rows have equal sums with random weights; what else has is compared.
+        """
+        rows, spans = self.rows, _spans(len(self.rows), CHUNK)
+        weights = torch.rand(rows.shape[1], generator=torch.Generator().manual_seed(0)).to(rows)
+        sums = torch.cat([_sum_columns(rows[span] * weights) for span in spans])
+        sums, group = sums.unique(return_inverse=True)
+        numbers = torch.arange(len(rows), device=rows.device)
+        first = torch.full_like(sums, len(rows), dtype=torch.int64)
+        first = first.scatter_reduce(0, group, numbers, "amin")[group]
+        equal = torch.cat([(rows[span] == rows[first[span]]).all(1) for span in spans])
+        return torch.where(equal, first, numbers)
 
 
 def _prepared(parts, metric, device):
@@ -325,16 +342,27 @@ def _nonzero(mask):
 
 
 def _settled(asked, given, held, k, own, memory_mb):
-    """The k nearest (q, k) of what is held, by distances in float64 where scores leave it open.
+    """The k nearest (q, k) of what is held, by distances in float64 where scores leave it open."""
+    spans = _spans(len(held.ids), LARGEST_BLOCK)
+    parts = [_settled_lines(asked, given, held, k, own, memory_mb, lines) for lines in spans]
+    return torch.cat(parts).cpu().numpy()
+
+
+def _settled_lines(asked, given, held, k, own, memory_mb, lines):
+    """The k nearest of some queries.
 
     Where all before a place are better than all after it, whatever the errors, there is a cut.
     Between two cuts rows are sorted by distance and number. Where no cut follows the k-th, rows
     that are not held may be among the k, and the query is asked again.
     """
-    ids = held.ids
-    error = _error(asked, asked.norm[:, None], given.norm[ids])
-    lower, upper = held.scores - error, held.scores + error
-    cut = _cuts(lower, upper, _best_elsewhere(asked, given, held, own))
+    ids, scores, norm = held.ids[lines], held.scores[lines], asked.norm[lines]
+    error = _error(asked, norm[:, None], given.norm[ids])
+    lower, upper = scores - error, scores + error
+    n_others = len(given.rows) - (own is not None)
+    elsewhere = torch.full_like(norm, -torch.inf)  # the best that is not held
+    if ids.shape[1] < n_others:
+        elsewhere = scores[:, -1] + _error(asked, norm, given.norm.max())
+    cut = _cuts(lower, upper, elsewhere)
     runs = torch.zeros_like(ids)
     runs[:, 1:] = cut[:, :-1].cumsum(1)
     again = ~cut[:, k - 1 :].any(1)
@@ -343,13 +371,15 @@ def _settled(asked, given, held, k, own, memory_mb):
     open_here &= (runs <= runs[:, k - 1 : k]) & ~again[:, None]
     distance = torch.zeros(ids.shape, dtype=torch.float64, device=ids.device)
     line, place = open_here.nonzero(as_tuple=True)
-    distance[line, place] = _squared_distances(asked, given, line, ids[line, place], memory_mb)
+    distance[line, place] = _squared_distances(
+        asked, given, line + lines.start, ids[line, place], memory_mb
+    )
     ids = ids.gather(1, _sorted_by(runs, distance, ids)[:, :k])
-    lines = again.nonzero()[:, 0]
-    if len(lines):
-        least = lower.topk(k, dim=1).values[:, -1]  # that the true k-th best cannot be below
-        ids[lines] = _asked_again(asked, given, lines, least[lines], k, own, memory_mb)
-    return ids.cpu().numpy()
+    line = again.nonzero()[:, 0]
+    if len(line):
+        least = lower.topk(k, dim=1).values[line, -1]  # that the true k-th best cannot be below
+        ids[line] = _asked_again(asked, given, line + lines.start, least, k, own, memory_mb)
+    return ids
 
 
 def _cuts(lower, upper, elsewhere):
@@ -357,14 +387,6 @@ def _cuts(lower, upper, elsewhere):
     after = torch.cat([upper, elsewhere[:, None]], dim=1)
     after = after.flip(1).cummax(1).values.flip(1)[:, 1:]
     return lower.cummin(1).values > after
-
-
-def _best_elsewhere(asked, given, held, own):
-    """The best score (q,) that a row which is not held can have; -inf where all are held."""
-    n_others = len(given.rows) - (own is not None)
-    if held.ids.shape[1] == n_others:
-        return torch.full_like(asked.norm, -torch.inf)
-    return held.scores[:, -1] + _error(asked, asked.norm, given.norm.max())
 
 
 def _sorted_by(*keys):
@@ -375,36 +397,19 @@ def _sorted_by(*keys):
     return order
 
 
-def _first_equal(points):
-    """The number (m,) of the first row that is equal to each row.
-
-    Equal rows have equal sums with random weights; what else has is compared.
-    """
-    rows = points.rows
-    weights = torch.rand(rows.shape[1], generator=torch.Generator().manual_seed(0)).to(rows)
-    sums = torch.cat([_sum_columns(rows[span] * weights) for span in _spans(len(rows), CHUNK)])
-    sums, group = sums.unique(return_inverse=True)
-    numbers = torch.arange(len(rows), device=rows.device)
-    first = torch.full_like(sums, len(rows), dtype=torch.int64)
-    first = first.scatter_reduce(0, group, numbers, "amin")[group]
-    equal = torch.cat(
-        [(rows[span] == rows[first[span]]).all(1) for span in _spans(len(rows), CHUNK)]
-    )
-    return torch.where(equal, first, numbers)
-
-
 def _asked_again(asked, given, lines, least, k, own, memory_mb):
     """The k nearest (q, k) to the queries `lines`, from the distance of every row that may be one.
 
     Those are the rows whose score may reach `least` (q,). Equal rows share one distance: there may
     be thousands, and there are where many queries come here.
     """
-    first_equal = _first_equal(given)
     size = max(1, int(memory_mb * 1e6 / BYTES_PER_SCORE / len(given.rows)))
     found = torch.empty((len(lines), k), dtype=torch.int64, device=lines.device)
     for span in _spans(len(lines), size):
         line, column = _possible(asked, given, lines[span], least[span], own)
-        pairs, pair = (line * len(given.rows) + first_equal[column]).unique(return_inverse=True)
+        pairs, pair = (line * len(given.rows) + given.first_equal[column]).unique(
+            return_inverse=True
+        )
         asking, asked_for = lines[span][pairs // len(given.rows)], pairs % len(given.rows)
         distance = _squared_distances(asked, given, asking, asked_for, memory_mb)[pair]
         # Pairs stand by line and column; two stable sorts put them by line, distance and column.
