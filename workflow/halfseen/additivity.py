@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-import pandas as pd
 import torch
 
 from halfseen.moments import cross_products, grouped_moments
@@ -53,10 +52,12 @@ def additivity_row(original, foreground, background, strengths=STRENGTHS):
 def cross_validated_ridge(target, predictors, strengths=STRENGTHS):
     """The `Explained` of ridge regressions of `target` on several predictors side by side.
 
-    Of `Representation`s whose groups are the folds. Predictors are z-scored and all is centred by
-    the training folds. The strength, times the number of training images, is added to the squared
-    z-scores' sums; each fold's is the one that does best when the other folds are predicted, one
-    after the other, from the rest. Raises ValueError for fewer than 3 folds.
+    Of `Representation`s whose groups are the folds. All is centred by the training folds, and each
+    predictor divided by the root of its mean variance there: neither units nor rotations count, as
+    for the other measures. The strength, times the number of training images, is added to the
+    eigenvalues of the predictors' scatter; each fold's is the one that does best when the other
+    folds are predicted, one after the other, from the rest. Raises ValueError for fewer than 3
+    folds.
     """
     fits = _Folds(target, *predictors)
     return fits.explained(tuple(range(1, len(predictors) + 1)), strengths)
@@ -68,11 +69,6 @@ class _Folds:
     def __init__(self, *representations):
         for part in representations[1:]:
             check_same_images(representations[0], part)
-            if part.is_compressed:
-                raise ValueError(
-                    f"{part.name} is in other coordinates than its own, which z-scores would see; "
-                    "make the Representation with compress=False"
-                )
         self.parts = representations
         self.counts = representations[0].counts
         if len(self.counts) < 3:
@@ -109,9 +105,7 @@ class _Folds:
         shift_x, shift_y = self._sums(predictors, train) / n, self._sums((0,), train) / n
         xx = self._block(predictors, predictors, train) - n * torch.outer(shift_x, shift_x)
         xy = self._block(predictors, (0,), train) - n * torch.outer(shift_x, shift_y)
-        scale = (xx.diagonal() / n).clamp(min=0).sqrt()
-        # A column that is constant on the training folds gets no weight.
-        inverse = torch.where(scale > 1e-10 * scale.max(), 1 / scale, 0)
+        inverse = self._inverse_scales(predictors, xx.diagonal() / n)
         values, vectors = torch.linalg.eigh(xx * inverse[:, None] * inverse)
         onto = inverse[:, None] * vectors
         fitted = onto.T @ xy
@@ -131,6 +125,17 @@ class _Folds:
             errors = variance - 2 * shrunk @ linear + ((shrunk @ quadratic) * shrunk).sum(dim=1)
             found[fold] = errors.cpu().numpy(), variance
         return found
+
+    def _inverse_scales(self, predictors, variances):
+        """1 / root mean variance of the predictor that each coordinate belongs to."""
+        parts = [self.parts[number] for number in predictors]
+        own = variances.split([part.d for part in parts])
+        return torch.cat(
+            [
+                (part.n_features / values.sum()).sqrt().expand(part.d)
+                for part, values in zip(parts, own, strict=True)
+            ]
+        )
 
     def _about(self, rows, columns, fold, sum_x, sum_y, shift_x, shift_y, m):
         """The products of a fold's rows about the training folds' means."""
@@ -152,9 +157,3 @@ class _Folds:
         if i <= j:
             return self.products[i, j][folds].sum(dim=0)
         return self.products[j, i][folds].sum(dim=0).T
-
-
-def additivity_table(rows):
-    """The rows of `additivity_row`, with whatever names stand before them, as a table."""
-    table = pd.DataFrame(rows)
-    return table[[name for name in table if name not in ADDITIVITY] + ADDITIVITY]

@@ -163,7 +163,7 @@ def calibration_table(variants, measures, n_permutations, most_images, rng):
     """Values beside those of images paired at random, freely and within classes: `CALIBRATED`.
 
     Of the measures of moments, for all pairs of variants, on at most `most_images` (`n`); p_holm is
-    Holm's over the table.
+    Holm's over the pairs, of one measure and kind of pairing.
     """
     of_moments = {name: row for name, row in measures.items() if row["kind"] in MEASURES}
     part = variants.part(most_images, rng)
@@ -173,8 +173,9 @@ def calibration_table(variants, measures, n_permutations, most_images, rng):
         permutation_rows(pairs, of_moments, n_permutations, rng, labels)
         for labels in (None, part.labels)
     ]
-    table = with_holm(pd.concat(tables, ignore_index=True))
-    return table.assign(n=len(part.manifest))
+    families = pd.concat(tables).groupby(["permutes", "measure"], sort=False)
+    corrected = [with_holm(family) for _, family in families]
+    return pd.concat(corrected, ignore_index=True).assign(n=len(part.manifest))
 
 
 # What else may explain a value
@@ -236,8 +237,7 @@ def additivity_table(variants):
     names = (ORIGINAL, *PARTS)
     if not set(names) <= set(variants.features):
         return pd.DataFrame(columns=ADDITIVITY)
-    # Uncompressed: the ridge z-scores the coordinates.
-    parts = variants.represented(groups=variants.manifest.fold.to_numpy(), compress=False)
+    parts = variants.represented(groups=variants.manifest.fold.to_numpy())
     return pd.DataFrame([additivity_row(*(parts[name] for name in names))])
 
 
