@@ -40,7 +40,7 @@ class Representation:
         if self.device.type == "cuda":
             use_full_float32()
         one = np.broadcast_to(np.zeros(1, dtype=int), self.n)  # a view, of no size
-        self.groups = one if groups is None else np.asarray(groups)
+        self.groups = one if groups is None else np.array(groups)
         _check_groups(self.groups, self.n, name)
         self.counts = np.bincount(self.groups)
         self._source, self._block_rows = rows, block_rows
