@@ -16,6 +16,8 @@ Where float32 is not enough all the same, as for a class that a huge C lets its 
 the rounded residuals of the others hide the gradient that is left, float64 takes over.
 """
 
+import ctypes
+import platform
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,7 +25,7 @@ import torch
 
 from halfseen.devices import use_full_float32
 
-BLOCK_ROWS = 512
+BLOCK_ROWS = 256
 # Pairs of steps and gradients that L-BFGS remembers.
 HISTORY = 10
 # Fits that a path's next start is extrapolated from.
@@ -32,8 +34,9 @@ MAX_TRIALS = 30
 # Iterations without a new least decrease to be had after which float32 is given up; of fits that
 # arrived none was seen to wait for more than 9.
 PATIENCE = 30
-# Below it a class covariance is noise; rounding of an objective, relative.
-LEAST_COVARIANCE, ROUNDING = 1e-12, 1e-6
+# Below it a class covariance is noise; rounding of an objective, relative; and what a fit is taken
+# to gain over the classes' shares, as a share of the objective, where it is less.
+LEAST_COVARIANCE, ROUNDING, LEAST_GAIN = 1e-12, 1e-6, 1e-4
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,10 @@ def fit_paths(
     z-scores with the mean and standard deviation of the training rows; a column that is constant
     there gets no weight. A fit starts where those before it point to and ends once the decrease of
     the objective still to be had, g' H^-1 g / 2 in the metric of L-BFGS, is at most `tolerance`
-    times the objective: at 1e-10 fewer than 1 prediction in 1000 is another than at the minimum.
+    times the objective, or times what it has gained over a fit without features where that is less:
+    at 1e-10 no more than 1 prediction in 1000 is another than at the minimum, up to C = 1e6 for
+    features of variance 1, and in float64 up to 1e8.
+
     As many problems run side by side as `memory_mb` holds beside the features; None: one. Where
     float32 gets no further, the rest of their paths is fitted one by one in float64. Two classes
     have two columns of weights still, which at C are scikit-learn's single column at 2 C.
@@ -208,9 +214,9 @@ class _Paths:
                 yield Fit(
                     problem=int(problem),
                     cost=float(costs[place]),
-                    **problems.in_raw_coordinates(place, minimum.point.weights),
-                    objective=minimum.point.objective[place].item(),
-                    gradient_norm=problems.gradient_norm(place, minimum.point.gradient),
+                    **problems.in_raw_coordinates(place, minimum.weights),
+                    objective=minimum.objective[place].item(),
+                    gradient_norm=problems.gradient_norm(place, minimum.gradient),
                     n_iterations=int(minimum.n_iterations[place]),
                 )
 
@@ -246,7 +252,7 @@ class _Standardization:
 def _eigenbasis(standardization, dtype, device):
     """Orthonormal eigenvectors (d, r) of the rows' Gram matrix, r = min(rows, d): their row span.
 
-    With d above the number of rows by QR, in float64: where eigenvalues vanish, the eigenvectors
+    With d above the number of rows by QR and in float64: where eigenvalues vanish, the eigenvectors
     of a Gram matrix need not span the rows.
     """
     n, d = len(standardization.rows), len(standardization.mean)
@@ -260,8 +266,15 @@ def _eigenbasis(standardization, dtype, device):
     for _, block in standardization.blocks():
         block = block.to(device, dtype)
         gram.addmm_(block.T, block)
-    # float32 is enough for the Gram matrix, on which only the speed depends; not for the basis.
-    return torch.linalg.eigh(gram.double())[1]
+    # In float32 too, for its rounding tilts the penalty by no more than a millionth, and how well
+    # the directions are told apart is a matter of speed.
+    return torch.linalg.eigh(gram)[1]
+
+
+def _release_freed_memory():
+    """Hand what was needed back to the kernel; glibc keeps it, as much as the features at times."""
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 class _Problems:
@@ -276,21 +289,27 @@ class _Problems:
         self.given = [
             _Standardization(features, np.flatnonzero(train), standardize) for train in trains
         ]
-        self.bases = [_eigenbasis(given, dtype, device) for given in self.given]
         self.counts = torch.tensor([len(given.rows) for given in self.given], device=device)
-        shape = len(trains), int(self.counts.max()), max(basis.shape[1] for basis in self.bases)
+        rows = int(self.counts.max())
+        shape = len(trains), rows, min(rows, features.shape[1])
+        self.bases = [_eigenbasis(given, dtype, device) for given in self.given]
+        _release_freed_memory()
         self.x = torch.zeros(shape, dtype=dtype, device=device)
         self.share = torch.zeros((shape[0], 1, shape[1]), dtype=dtype, device=device)
         self.labels = torch.zeros((shape[0], 1, shape[1]), dtype=torch.long, device=device)
         for place, (given, basis) in enumerate(zip(self.given, self.bases, strict=True)):
+            # In float64: a rounded product would fill directions without variance with noise, which
+            # a weak penalty lets the fit rest on.
             for rows, block in given.blocks():
-                # In float64: a rounded product would fill directions without variance with noise,
-                # which a weak penalty lets the fit rest on.
-                self.x[place, rows, : basis.shape[1]] = block.to(device) @ basis
+                block, first = block.to(device), 0
+                for part in basis.split(BLOCK_ROWS, dim=1):
+                    columns = slice(first, first := first + part.shape[1])
+                    self.x[place, rows, columns] = block @ part.double()
             self.share[place, 0, : len(given.rows)] = 1 / len(given.rows)
             self.labels[place, 0, : len(given.rows)] = torch.from_numpy(
                 labels[given.rows].astype(np.int64)
             )
+        _release_freed_memory()
         # Measured, since the least eigenvalues of a float32 Gram matrix are noise; 1 for the bias.
         spectrum = torch.linalg.vector_norm(self.x, dim=1) ** 2 / self.counts[:, None]
         self.spectrum = torch.nn.functional.pad(spectrum, (0, 1), value=1)[:, None].to(dtype)
@@ -298,10 +317,13 @@ class _Problems:
     def start(self):
         """Weights of 0 and the log shares of the classes as bias: the minimum as C approaches 0."""
         weights = self.x.new_zeros(len(self.x), self.n_classes, self.x.shape[2] + 1)
-        shares = self.x.new_zeros(len(self.x), self.n_classes)
-        shares.scatter_add_(1, self.labels[:, 0], self.share[:, 0])
-        weights[:, :, -1] = shares.log()
+        weights[:, :, -1] = self.class_shares().log()
         return weights
+
+    def class_shares(self):
+        """Share of each class among a problem's rows, (B, K) float64."""
+        shares = self.counts.new_zeros(len(self.x), self.n_classes, dtype=torch.float64)
+        return shares.scatter_add_(1, self.labels[:, 0], self.share[:, 0].double())
 
     def ridge(self, costs):
         """What the penalty multiplies the weights by in the gradient, (B, 1, r + 1); bias 0."""
@@ -337,7 +359,7 @@ class _Problems:
         It is the Laplacian of a graph with edges mean(p_k p_l): its diagonal needs no difference.
         """
         p = others.scatter(1, self.labels, 1 - others.sum(1, keepdim=True))
-        edges = ((p * self.share) @ p.mT).double()
+        edges = (p.mul_(self.share.sqrt()) @ p.mT).double()
         edges.diagonal(dim1=1, dim2=2).zero_()
         return torch.diag_embed(edges.sum(2)) - edges
 
@@ -345,7 +367,8 @@ class _Problems:
         """The weight (d, K) and bias (K,) of one problem for raw features, float64, on the CPU."""
         given, basis = self.given[place], self.bases[place]
         own = weights[place].double().T
-        weight = (basis @ own[: basis.shape[1]]).cpu() * torch.from_numpy(given.scale)[:, None]
+        blocks = (block.double() @ own[: basis.shape[1]] for block in basis.split(BLOCK_ROWS))
+        weight = torch.cat(list(blocks)).cpu() * torch.from_numpy(given.scale)[:, None]
         bias = own[-1].cpu() - torch.from_numpy(given.mean) @ weight
         return {"weight": weight, "bias": bias - bias.mean()}
 
@@ -356,8 +379,9 @@ class _Problems:
         if not self.standardize:
             # Where the features are not centred, their mean passes on the bias's gradient.
             mean = torch.from_numpy(self.given[place].mean).to(own)
-            by_weight = own[: basis.shape[1]]
-            square += 2 * (mean @ basis) @ by_weight @ own[-1]
+            parts = zip(mean.split(BLOCK_ROWS), basis.split(BLOCK_ROWS), strict=True)
+            rotated = sum(part @ block.double() for part, block in parts)
+            square += 2 * rotated @ own[: basis.shape[1]] @ own[-1]
             square += (mean @ mean) * (own[-1] @ own[-1])
         return square.sqrt().item()
 
@@ -388,9 +412,11 @@ class _Point:
 
 @dataclass(frozen=True)
 class _Minimum:
-    """The point reached, which problems' minimum it is, and whether float32 was the limit."""
+    """Where a path got to, which problems' minimum it is, and whether float32 was the limit."""
 
-    point: _Point
+    weights: torch.Tensor
+    objective: torch.Tensor
+    gradient: torch.Tensor
     converged: torch.Tensor
     stalled: bool
     n_iterations: torch.Tensor
@@ -406,12 +432,14 @@ class _Path:
     def __init__(self, problems, tolerance, max_iterations):
         self.problems, self.weights, self.ridge = problems, problems.start(), 0
         self.tolerance, self.max_iterations = tolerance, max_iterations
+        self.without_features = torch.special.entr(problems.class_shares()).sum(1)
         self.pairs, self.known = [], []
 
     def minimum(self, costs):
         """The `_Minimum` at the next C, or how far float32 or `max_iterations` got."""
         problems, ridge = self.problems, self.problems.ridge(costs)
         pairs = [pair.under(ridge - self.ridge) for pair in self.pairs]
+        self.pairs = []
         hint = _forecast(self.known, costs.log()) - self.weights if self.known else None
         logits = problems.relative_logits(self.weights)
         point = _Point.of(problems, ridge, self.weights, logits, *problems.softmax(logits))
@@ -424,7 +452,7 @@ class _Path:
             if iteration == 0 and hint is not None:
                 step = torch.where((_dot(point.gradient, hint) < 0)[:, None, None], hint, step)
             slope = _dot(point.gradient, step)
-            share = slope.abs() / 2 / point.objective
+            share = slope.abs() / 2 / self.scale(point)
             # A first step calibrates the Hessian, whose scale is a guess before.
             converged |= (share <= self.tolerance) & (n_iterations > 0)
             waited = torch.where((share < least) | converged, 0, waited + 1)
@@ -433,13 +461,23 @@ class _Path:
             if converged.all() or stalled or iteration == self.max_iterations:
                 break
             step[converged] = 0
-            before = point
+            gradient = point.gradient
             step, point = _along(problems, ridge, point, step, slope, converged)
-            pairs = [*pairs[1 - HISTORY :], _Pair(step, point.gradient - before.gradient)]
+            pairs = [*pairs[1 - HISTORY :], _Pair(step, point.gradient - gradient)]
             n_iterations += ~converged
         self.weights, self.ridge, self.pairs = point.weights, ridge, pairs
         self.known = [*self.known[1 - POINTS :], (costs.log(), point.weights)]
-        return _Minimum(point, converged, stalled, n_iterations)
+        _release_freed_memory()
+        reached = point.weights, point.objective, point.gradient
+        return _Minimum(*reached, converged, stalled, n_iterations)
+
+    def scale(self, point):
+        """What `tolerance` is a share of, (B,): the objective, or the gain where that is less.
+
+        The gain is at least the penalty, by convexity; without the rounding of a difference.
+        """
+        gain = torch.maximum(self.without_features - point.objective, point.objective - point.loss)
+        return torch.minimum(point.objective, torch.maximum(gain, LEAST_GAIN * point.objective))
 
 
 def _forecast(known, log_cost):
@@ -478,7 +516,8 @@ def _along(problems, ridge, point, step, slope, settled):
         fine = (rise.abs() <= slope.abs() / 2) & (gain >= -ROUNDING * point.objective) | settled
         if fine.all() or trial == MAX_TRIALS - 1:
             break
-        second = problems.mean_of((others * change**2).sum(1, keepdim=True) - mean**2) + bend
+        second = (others.mul_(change).mul_(change)).sum(1, keepdim=True) - mean**2
+        second = problems.mean_of(second) + bend
         low, high = torch.where(rise < 0, size, low), torch.where(rise < 0, high, size)
         newton = size - rise / second
         middle = torch.where(high.isinf(), 2 * size, (low + high) / 2)
