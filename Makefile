@@ -36,6 +36,7 @@ weights: $(VENV)/installed
 bench: weights
 	python tests/bench/bench_segmentation.py
 	python tests/bench/bench_extraction.py
+	python tests/bench/bench_probes.py
 	python tests/bench/bench_study.py
 	python tests/bench/show.py
 
