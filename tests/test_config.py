@@ -125,7 +125,7 @@ DEFAULTS = {
     "folds": 5,
     "local_folder": None,
     "offline": False,
-    "solver": {"tolerance": 1e-8, "max_iterations": 2000, "dtype": "float32"},
+    "solver": {"tolerance": 1e-10, "max_iterations": 2000, "dtype": "float32"},
     "bootstrap": {"draws": 2000, "level": 0.95},
     "similarity": {
         "jackknife_groups": 8,
@@ -610,7 +610,7 @@ def test_what_is_set_is_left_as_it_is(minimal, schema_path):
     minimal["models"]["dino"] |= {"drop": ["head."], "match": "order"}
     check_config(minimal, schema_path)
     assert (minimal["seed"], minimal["local_folder"]) == (7, "/data")
-    assert minimal["solver"] == {"tolerance": 1e-8, "max_iterations": 9, "dtype": "float32"}
+    assert minimal["solver"] == {"tolerance": 1e-10, "max_iterations": 9, "dtype": "float32"}
     assert minimal["models"]["dino"]["drop"] == ["head."]
     assert minimal["models"]["dino"]["match"] == "order"
 

@@ -85,6 +85,20 @@ class Variants:
         return Variants(features, self.manifest.iloc[keep].reset_index(drop=True), self.device)
 
 
+def tables_of_model(variants, measures, settings, rng, memory_mb):
+    """All tables of one model, {name: table}; `settings` is the config's `similarity`."""
+    return {
+        "table": similarity_table(variants, measures, settings["jackknife_groups"], rng, memory_mb),
+        "calibration": calibration_table(
+            variants, measures, settings["permutations"], settings["permuted_images"], rng
+        ),
+        "confounds": confound_table(variants),
+        "curves": curve_table(variants, settings["removed_components"]),
+        "sizes": size_table(variants, measures, rng),
+        "additivity": additivity_table(variants),
+    }
+
+
 # Every value
 
 
