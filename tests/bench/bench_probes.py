@@ -8,11 +8,7 @@ recognises seven images of eight.
   hand a fold's values of C to one process. Each fit stops at the largest component of the gradient
   that ours reached at this C. A few of the fits say whether two BLAS threads or two processes are
   faster, for float32 and for float64; the faster one does them all, once. All 75 fits would take
-<<<<<<< HEAD
-  it ten minutes, so it does one fold's 15; ours are timed on this fold and on all 75.
-=======
   it seven minutes, so it does one fold's 15; ours are timed on this fold and on all 75.
->>>>>>> wL
 Two more rows are not of the same stopping quality. In float32 its line search ends far above the
 gradients asked for; ours is timed against it at a tolerance that leaves gradients of that order.
 And at its default `tol` it ends where a larger C no longer helps: that is regularisation, and its
@@ -304,7 +300,7 @@ def release_freed_memory():
 def memory():
     """Peak memory as a multiple of the features, each size in a process of its own."""
     rows = []
-    for n, d, n_classes in [(N, D, CLASSES), (4 * N, D, CLASSES), (4 * N, 2048, 100)]:
+    for n, d, n_classes in [(N, D, CLASSES), (2 * N, D, CLASSES), (N, 2048, 100)]:
         with tempfile.TemporaryDirectory() as folder:
             features, labels, trains = drawn(n, d, n_classes)
             np.save(f"{folder}/features.npy", features)
