@@ -36,13 +36,9 @@ weights: $(VENV)/installed
 bench: weights
 	python tests/bench/bench_segmentation.py
 	python tests/bench/bench_extraction.py
-<<<<<<< HEAD
 	python tests/bench/bench_neighbors.py
 	python tests/bench/bench_probes.py
 	python tests/bench/bench_similarity.py
-=======
-	python tests/bench/bench_probes.py
->>>>>>> wL
 	python tests/bench/bench_study.py
 	python tests/bench/show.py
 
