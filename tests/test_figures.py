@@ -6,8 +6,11 @@ import pytest
 from matplotlib.colors import to_hex
 
 from halfseen.figures import (
+    plot_additivity,
+    plot_component_curves,
     plot_mask_examples,
     plot_mask_quality,
+    plot_model_map,
     plot_neighbors,
     plot_similarity,
     plot_transfer,
@@ -88,6 +91,48 @@ def test_every_matrix_has_the_scale_from_0_to_1():
     figure = plot_similarity(similarity_table(lambda *row: 0.5), LABELS, "Measure")
     limits = [axis.collections[0].get_clim() for axis in axes_with_texts(figure)]
     assert limits == [(0, 1)] * 4
+
+
+def test_the_map_has_a_mark_of_model_and_variant_at_every_place():
+    colors = colors_of({"original": 0, "foreground": 1, "center": 3})
+    cells = product(LABELS["datasets"], LABELS["models"], VARIANTS)
+    table = pd.DataFrame(cells, columns=["dataset", "model", "variant"])
+    table = table.assign(x=np.arange(12.0), y=-np.arange(12.0), shown=0.5, leaf=range(12))
+    figure = plot_model_map(table, LABELS, colors)
+    for number, axis in enumerate(figure.axes):
+        points = [(*line.get_xdata(), *line.get_ydata()) for line in axis.lines]
+        assert points == [(k, -k) for k in range(6 * number, 6 * number + 6)]
+        marks = [line.get_marker() for line in axis.lines]
+        assert len(set(marks[:3])) == len(set(marks[3:])) == 1
+        assert marks[0] != marks[3]
+        assert [line.get_color() for line in axis.lines] == 2 * list(colors.values())
+        assert axis.texts[0].get_text() == "50% of the variance"
+
+
+def test_a_curve_is_drawn_per_variant_and_the_axis_is_named():
+    colors = colors_of({"original": 0, "foreground": 1, "center": 3})
+    rows = [
+        (dataset, model, "original", variant, removed, 0.1 * removed)
+        for dataset, model in product(LABELS["datasets"], LABELS["models"])
+        for variant in ("foreground", "center")
+        for removed in range(4)
+    ]
+    names = ["dataset", "model", "variant_x", "variant_y", "removed", "similarity"]
+    figure = plot_component_curves(pd.DataFrame(rows, columns=names), LABELS, colors)
+    for axis in figure.axes:
+        assert [line.get_color() for line in axis.lines] == [colors["foreground"], colors["center"]]
+        assert axis.lines[0].get_ydata() == pytest.approx([0, 0.1, 0.2, 0.3])
+    assert [axis.get_xlabel() for axis in figure.axes] == ["", ""] + 2 * ["components removed"]
+
+
+def test_the_bars_of_additivity_are_the_parts_and_the_line_is_the_total():
+    parts = {"unique_foreground": 0.3, "shared": -0.1, "unique_background": 0.2, "total": 0.4}
+    cells = list(product(LABELS["datasets"], LABELS["models"]))
+    table = pd.DataFrame(cells, columns=["dataset", "model"]).assign(**parts)
+    for axis in plot_additivity(table, LABELS).axes:
+        widths = [patch.get_width() for patch in axis.patches]
+        assert widths == pytest.approx(2 * [0.3, -0.1, 0.2])
+        assert axis.lines[0].get_xdata() == pytest.approx([0.4, 0.4])
 
 
 def test_bars_add_up_to_one_and_begin_with_the_own_variant():

@@ -218,7 +218,7 @@ def plot_component_curves(table, labels, colors):
             axis.locator_params(axis="x", integer=True, nbins=6)
             if axis is not row[0]:
                 axis.set_yticklabels([])
-            if row is axes[-1]:
+            if axis in axes[-1]:
                 axis.set_xlabel("components removed")
     _name_grid(axes, datasets, models, labels)
     for row in axes:
