@@ -14,6 +14,7 @@ beside the rows and their copy no more than the blocks may take.
 """
 
 import multiprocessing
+import os
 import sys
 import tempfile
 import time
@@ -146,7 +147,11 @@ def peak_of(path, metric):
 
 
 def memory():
-    """Peak memory beside the rows, each size in a process of its own."""
+    """Peak memory beside the rows, each size in a process of its own.
+
+    glibc is told to hand large pieces back at once; else what it keeps for later counts, too.
+    """
+    os.environ["MALLOC_MMAP_THRESHOLD_"] = "1000000"
     for n in (N // 4, N // 2, N):
         with tempfile.TemporaryDirectory() as folder:
             rows = drawn(n, D)
