@@ -255,7 +255,7 @@ def across(models, rng):
         for variant in models[model].features
     }
     predictions["twin", "original"] = predictions["one", "original"]
-    return model_table(models, predictions, CKA, 1000)
+    return model_table(models, predictions, CKA, None, 1000)
 
 
 def of(table, measure, x, y):
@@ -272,6 +272,20 @@ def test_every_representation_stands_beside_every_other(across):
     assert of(across, "prediction_agreement", *twins) == 1
     strangers = twins[0], ("other", "original")
     assert abs(of(across, "prediction_agreement", *strangers)) < 0.25
+
+
+def test_what_all_saw_is_taken_out_of_both_sides(models, rng):
+    seen = models["other"].features["original"]
+    noisy = {
+        name: {"original": np.hstack([3 * seen, rng.normal(size=(N, 4))])} for name in ("a", "b")
+    } | {"pixels": {"original": seen}}
+    given = {name: Variants(rows, models["one"].manifest) for name, rows in noisy.items()}
+    table = model_table(given, {}, CKA, "pixels", 1000)
+    pair = ("a", "original"), ("b", "original")
+    assert of(table, "cka", *pair) > 0.9
+    assert abs(of(table, "cka_without_pixels", *pair)) < 0.3
+    assert of(table, "cka_without_pixels", pair[0], pair[0]) == pytest.approx(1)
+    assert "pixels" not in set(table[table.measure == "cka_without_pixels"].model_x)
 
 
 def test_the_pattern_of_a_rotated_model_is_the_reference_s(across):

@@ -21,6 +21,7 @@ from halfseen.checkpoints import (
     without_classifier,
 )
 from halfseen.image_statistics import image_statistics
+from halfseen.pixel_grid import pixel_grid
 from halfseen.spelling import did_you_mean
 
 # `pooling` of a row in timm's words; `network` leaves it to the architecture.
@@ -123,11 +124,17 @@ def image_statistics_network(sha256=None):
     return image_statistics
 
 
+def pixel_grid_network(sha256=None):
+    """The baseline `pixel_grid`."""
+    return pixel_grid
+
+
 LOADERS = {
     "timm": timm_network,
     "torchvision": torchvision_network,
     "torch_hub": torch_hub_network,
     "image_statistics": image_statistics_network,
+    "pixels": pixel_grid_network,
 }
 
 

@@ -16,6 +16,7 @@ from halfseen.confounds import (
     Kept,
     WithinClasses,
     component_curve,
+    partial_cka,
     sample_size_rows,
     without_longest,
 )
@@ -258,12 +259,13 @@ def additivity_table(variants):
 # Across models
 
 
-def model_table(models, predictions, measures, memory_mb):
+def model_table(models, predictions, measures, pixels, memory_mb):
     """Every ordered pair of representations of all `models` {name: Variants} under every measure.
 
     Columns model_x, variant_x, model_y, variant_y, measure, similarity, null, n. Of the measures of
     moments, the angle of Procrustes, a metric, and the agreement of `predictions` {(model,
-    variant): (n,)}.
+    variant): (n,)}. Where `pixels` names the model that is the pictures themselves, also of every
+    linear CKA what is left once the original picture is taken out of both (`partial_cka`).
     """
     of_moments = {name: row for name, row in measures.items() if row["kind"] in MEASURES}
     parts = {
@@ -284,8 +286,23 @@ def model_table(models, predictions, measures, memory_mb):
         for x, own in predictions.items()
         for y, other in predictions.items()
     ]
+    for name, row in of_moments.items():
+        if pixels is not None and row["kind"] == "linear_cka":
+            rows += _without_pixels([row for row in rows if row[4] == name], (pixels, ORIGINAL))
     columns = ["model_x", "variant_x", "model_y", "variant_y", "measure", "similarity", "null", "n"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def _without_pixels(rows, picture):
+    """The rows of a linear CKA with the `picture`, a (model, variant), taken out of both sides."""
+    values = {(row[:2], row[2:4]): row[5] for row in rows}
+    return [
+        (*x, *y, f"{row[4]}_without_pixels",
+         partial_cka(values[x, y], values[x, picture], values[y, picture]), "", row[7])
+        for row in rows
+        for x, y in [(row[:2], row[2:4])]
+        if picture not in (x, y)
+    ]  # fmt: skip
 
 
 def pattern_table(table, reference):
@@ -293,6 +310,8 @@ def pattern_table(table, reference):
     tables = []
     for measure in table.measure.unique():
         own = table[(table.measure == measure) & (table.model_x == table.model_y)]
+        whole = own.groupby("model_x").variant_x.transform("nunique")
+        own = own[whole == whole.max()]  # the pictures themselves lack a row without pixels
         own = own.rename(columns={"variant_x": "x", "variant_y": "y"})
         matrices = {
             model: similarity_matrix(rows, list(dict.fromkeys(rows.x)), measure)

@@ -98,6 +98,7 @@ rule compare_models:
         models=MODELS,
         variants=VARIANTS,
         measures={name: config["measures"][name] for name in MEASURES},
+        pixels=next((name for name in MODELS if config["models"][name]["loader"] == "pixels"), None),
         protocol=PROTOCOLS[0],
         code=code("compare_models.py"),
     script:

@@ -24,7 +24,13 @@ for model, features, predicted in zip(snakemake.params.models, *inputs, strict=T
     cells = own_cells(pd.read_parquet(predicted, filters=protocol)).set_index("image_id")
     for name, rows in cells.groupby("variant", sort=False):
         predictions[model, name] = rows.predicted.loc[manifest.image_id].to_numpy()
-table = model_table(models, predictions, snakemake.params.measures, snakemake.resources.mem_mb / 2)
+table = model_table(
+    models,
+    predictions,
+    snakemake.params.measures,
+    snakemake.params.pixels,
+    snakemake.resources.mem_mb / 2,
+)
 for name, rows in (
     ("table", table),
     ("patterns", pattern_table(table, snakemake.params.models[0])),
