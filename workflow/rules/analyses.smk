@@ -13,7 +13,8 @@ rule fit_probes:
     conda:
         "../../envs/torch.yaml"
     resources:
-        mem_mb=4000,
+        mem_mb=growing(4000),
+        runtime=growing(480),
     params:
         variants=VARIANTS,
         protocols={name: config["probes"][name] for name in PROTOCOLS},
@@ -39,6 +40,9 @@ rule compare_probes:
         f"results/benchmarks/compare_probes/{STUDY}/{{dataset}}.tsv"
     conda:
         "../../envs/analysis.yaml"
+    resources:
+        mem_mb=growing(8000),
+        runtime=growing(120),
     params:
         bootstrap=config["bootstrap"],
         seed=config["seed"],
@@ -59,6 +63,9 @@ rule measure_similarity:
         "results/benchmarks/measure_similarity/{dataset}/{model}.tsv"
     conda:
         "../../envs/analysis.yaml"
+    resources:
+        mem_mb=growing(8000),
+        runtime=growing(60),
     params:
         variants=VARIANTS,
         measures={name: config["measures"][name] for name in MEASURES},
@@ -79,6 +86,9 @@ rule count_neighbors:
         "results/benchmarks/count_neighbors/{dataset}/{model}.tsv"
     conda:
         "../../envs/analysis.yaml"
+    resources:
+        mem_mb=growing(8000),
+        runtime=growing(60),
     params:
         variants=VARIANTS,
         neighbors=config["neighbors"],
@@ -100,6 +110,9 @@ rule embed_umap:
         f"results/benchmarks/embed_umap/{STUDY}/{{dataset}}.tsv"
     conda:
         "../../envs/analysis.yaml"
+    resources:
+        mem_mb=growing(8000),
+        runtime=growing(240),
     params:
         models=MODELS,
         variants=VARIANTS,

@@ -31,6 +31,15 @@ def code(script):
     return code_digest(ROOT / "workflow/scripts" / script)
 
 
+def growing(amount):
+    """A function of a job's attempt: tried again, it gets `amount` more of a resource every time."""
+
+    def grown(wildcards, attempt):
+        return amount * attempt
+
+    return grown
+
+
 def labels_of(*tables):
     """{table: {name: label}} of what the study selects, so that other rows redraw nothing."""
     return {
@@ -214,11 +223,11 @@ def detector_weights(wildcards):
     ]
 
 
-def shard_memory_mb(wildcards):
-    """Memory of a job that segments: a network's weights and its activations."""
+def shard_memory_mb(wildcards, attempt):
+    """Memory of a job that segments: a network's weights and its activations; grows like `growing`."""
     row = config["datasets"][wildcards.dataset]
     network = NETWORK_MB.get(config["segmenters"][row["segmenter"]]["kind"], 0)
-    return 4000 + network + DETECTOR_MB * len(detector_files(row))
+    return (4000 + network + DETECTOR_MB * len(detector_files(row))) * attempt
 
 
 def shards_of(wildcards):
