@@ -87,7 +87,7 @@ onstart:
 onsuccess:
     if rules.clean_orphans.rule in {job.rule for job in workflow.dag.jobs}:
         print(Path(rules.clean_orphans.log[0]).read_text() or "Nothing is left over.")
-    if Path(rules.make_report.output.report).exists():
+    elif Path(rules.make_report.output.report).exists():
         print(f"Table:   {rules.write_table1.output.markdown}")
         print(f"Figures: {RESULTS}/figures/")
         print(f"Report:  {rules.make_report.output.report}")

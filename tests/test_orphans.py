@@ -90,13 +90,15 @@ def test_what_one_pattern_explains_by_a_row_is_kept_whatever_another_says(folder
     assert orphans("out", patterns[:1], rows) == ["out/probes/umap/small.csv"]
 
 
-def test_a_file_and_a_folder_are_deleted(folder):
+def test_a_file_and_a_folder_are_deleted_and_what_is_empty_then(folder):
     folder(THERE)
     delete("out/one/table.csv")
     delete("out/datasets/cats")
+    delete("out/one/umap/cats.csv")
     assert not os.path.exists("out/one/table.csv")
-    assert not os.path.exists("out/datasets/cats")
-    assert os.path.exists("out/one/umap/cats.csv")
+    assert not os.path.exists("out/datasets")
+    assert not os.path.exists("out/one/umap")
+    assert os.path.exists("out/one/figures/any.png")
 
 
 def write_variants(path, variants):

@@ -233,6 +233,7 @@ def test_what_removed_rows_left_on_disk_is_named_and_on_request_deleted(study):
     output = study.run("clean_orphans", "--config", "delete_orphans=True")
     assert re.findall("^deleted: (.*)$", output, flags=re.MULTILINE) == lines
     assert not any((study.folder / path).exists() for path in left)
+    assert (study.folder / "results/weights/mobile_sam.ckpt").exists()
     with h5py.File(study.folder / features) as file:
         assert "keyhole" not in file
     assert study.bytes_of("**/image_statistics.csv") == others

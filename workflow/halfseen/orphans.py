@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 import h5py
@@ -39,11 +40,13 @@ def orphan_variants(path, variants):
 
 
 def delete(path):
-    """Remove a file or a folder."""
+    """Remove a file or a folder, and the folders above it that are empty without it."""
     if Path(path).is_dir():
         shutil.rmtree(path)
     else:
         Path(path).unlink()
+    with suppress(OSError):
+        os.removedirs(Path(path).parent)
 
 
 def delete_variants(path, names):

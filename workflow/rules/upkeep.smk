@@ -3,12 +3,10 @@ localrules:
 
 
 # Not part of a study: `snakemake clean_orphans` names what rows that are gone have left on disk, and deletes it with
-# `--config delete_orphans=True`.
+# `--config delete_orphans=True`. It has no output, and no benchmark, which would be one, so that it always runs.
 rule clean_orphans:
     log:
         "results/logs/clean_orphans.log",
-    benchmark:
-        "results/benchmarks/clean_orphans.tsv"
     conda:
         "../../envs/analysis.yaml"
     params:
