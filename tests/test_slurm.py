@@ -1,6 +1,6 @@
-"""The study of a minute on a real Slurm of one node, through everything that can happen to it.
+"""The study of a minute on a real Slurm of one node: it meets one fault after the other.
 
-One study meets every fault in turn and still gives the bytes of a local run.
+In the end its results are those of a local run, byte for byte.
 """
 
 import json
