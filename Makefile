@@ -2,12 +2,13 @@
 PYTHON ?= python3
 VENV ?= .venv
 CORES ?= all
+FOLDER ?= $(CURDIR)
 BIN := $(abspath $(VENV))/bin
 export PATH := $(BIN):$(PATH)
 export PYTHONNOUSERSITE := 1
 SNAKEMAKE := snakemake --cores $(CORES)
 
-.PHONY: study paper_subset test lint bench masks-report weights lock clean
+.PHONY: study paper_subset test lint bench masks-report weights lock cancel_slurm clean
 
 study: $(VENV)/installed
 	$(SNAKEMAKE)
@@ -51,6 +52,13 @@ lock:
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --fork-strategy fewest \
 		--generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
 		--output-file requirements.lock
+
+# After a Snakemake on Slurm was killed: ends the jobs that it left in the queue, and waits until they have ended.
+cancel_slurm:
+	jobs() { squeue --me --noheader --format '%A %j %Z' | \
+		awk -v folder="$(FOLDER)" '$$2 ~ /^halfseen_/ && substr($$0, length($$1 $$2) + 3) == folder { print $$1 }'; }; \
+	jobs | xargs --no-run-if-empty scancel --verbose; \
+	while test -n "$$(jobs)"; do sleep 1; done
 
 clean:
 	rm -rf results .snakemake

@@ -25,7 +25,7 @@ ROOT = Path(workflow.basedir)
 sys.path.insert(0, str(ROOT / "workflow"))
 
 from halfseen.config import check_config, take_labels
-from halfseen.digests import code_digest
+from halfseen.digests import code_digest, content_digest
 from halfseen.fetching import is_of_row, missing_files
 
 
@@ -61,6 +61,7 @@ include: "workflow/rules/data.smk"
 include: "workflow/rules/features.smk"
 include: "workflow/rules/analyses.smk"
 include: "workflow/rules/results.smk"
+include: "workflow/rules/upkeep.smk"
 
 
 localrules:
@@ -84,7 +85,9 @@ onstart:
 
 
 onsuccess:
-    if Path(rules.make_report.output.report).exists():
+    if rules.clean_orphans.rule in {job.rule for job in workflow.dag.jobs}:
+        print(Path(rules.clean_orphans.log[0]).read_text() or "Nothing is left over.")
+    elif Path(rules.make_report.output.report).exists():
         print(f"Table:   {rules.write_table1.output.markdown}")
         print(f"Figures: {RESULTS}/figures/")
         print(f"Report:  {rules.make_report.output.report}")

@@ -125,6 +125,7 @@ DEFAULTS = {
     "folds": 5,
     "local_folder": None,
     "offline": False,
+    "delete_orphans": False,
     "solver": {"tolerance": 1e-10, "max_iterations": 2000, "dtype": "float32"},
     "bootstrap": {"draws": 2000, "level": 0.95},
     "similarity": {

@@ -32,7 +32,17 @@ def study(tmp_path_factory, root, mobile_sam):
     (folder / "weights/mobile_sam.pt").symlink_to(mobile_sam)
     study = Study(copy_workflow(root, tmp_path_factory.mktemp("workflow")), folder)
     study.first_output = study.run()
+    study.first_results = results_for_reading(study)
     return study
+
+
+def results_for_reading(study):
+    """The bytes of the study's tables and figures, by path; its report tells when it was made."""
+    found = {}
+    for pattern in ("minute/*.*", "minute/tables/*", "minute/figures/*"):
+        found |= study.bytes_of(pattern)
+    del found[study.folder / "results/minute/report.html"]
+    return found
 
 
 # The tests of this file build on one another's results, in this order.
@@ -90,6 +100,35 @@ def test_a_comment_reruns_nothing(study):
     assert "Nothing to be done" in study.run()
 
 
+def test_a_clone_beside_the_results_recomputes_nothing(study, root, tmp_path):
+    clone = copy_workflow(root, tmp_path / "clone")
+    for path in clone.rglob("*"):
+        path.touch()
+    assert "Nothing to be done" in Study(clone, study.folder).run("--dry-run")
+
+
+def test_a_new_data_set_recomputes_nothing_of_the_others(study):
+    right = study.config()
+
+    def add_dataset(config):
+        row = config["datasets"]["emoji_scenes"]
+        config["datasets"]["more_scenes"] = row | {"label": "More", "n_images": 16, "shards": 3}
+        config["studies"]["minute"]["datasets"].append("more_scenes")
+
+    study.edit_config(add_dataset)
+    of_the_new_one = Counter(
+        write_manifest=1,
+        build_shard=3,
+        assess_masks=1,
+        compare_probes=1,
+        compare_models=1,
+        embed_umap=1,
+    )
+    jobs = study.jobs("--dry-run")
+    assert jobs == of_the_new_one + EVERY_JOB_OF_A_MODEL + RESULTS_OF_A_STUDY
+    study.edit_config(lambda config: config.update(right))
+
+
 def test_other_weights_rerun_all_that_was_made_with_them_and_another_folder_nothing(study):
     right = study.config()
 
@@ -143,6 +182,30 @@ def test_a_changed_caption_makes_only_the_report_anew(study):
     assert study.jobs("--dry-run") == Counter(make_report=1, all=1)
 
 
+def test_a_changed_radius_reruns_what_looks_through_the_circle_and_no_mask(study):
+    right = study.config()
+    study.edit_config(lambda config: config["variants"]["center"].update(radius=0.3))
+    of_every_model = Counter({name: 2 * n for name, n in EVERY_JOB_OF_A_MODEL.items()})
+    expected = of_every_model + Counter(
+        embed_umap=1, compare_probes=1, compare_models=1, plot_variants=1
+    )
+    # The masks are summarised with the other tables, from what is there.
+    assert study.jobs("--dry-run") == expected + AGGREGATES
+    study.edit_config(lambda config: config.update(right))
+
+
+def test_a_removed_model_leaves_no_trace_in_tables_and_figures(study):
+    def remove_model(config):
+        del config["models"]["tiny"]
+        config["studies"]["minute"]["models"].remove("tiny")
+
+    assert results_for_reading(study) != study.first_results
+    study.edit_config(remove_model)
+    removed = Counter(embed_umap=1, compare_probes=1, compare_models=1)
+    assert study.jobs() == removed + AGGREGATES
+    assert results_for_reading(study) == study.first_results
+
+
 def test_a_new_variant_leaves_the_others_as_they_are(study):
     path = study.folder / "results/features/emoji_scenes/image_statistics.h5"
     with h5py.File(path) as file:
@@ -159,6 +222,35 @@ def test_a_new_variant_leaves_the_others_as_they_are(study):
     with h5py.File(path) as file:
         assert set(file) == {*before, "keyhole"}
         assert {name: file[name]["features"][:].tobytes() for name in before} == before
+
+
+def test_what_removed_rows_left_on_disk_is_named_and_on_request_deleted(study):
+    def remove_variant(config):
+        del config["variants"]["keyhole"]
+        config["studies"]["minute"]["variants"].remove("keyhole")
+
+    study.edit_config(remove_variant)
+    left = sorted(
+        str(path.relative_to(study.folder))
+        for path in (study.folder / "results").rglob("*")
+        if re.fullmatch(r"tiny\..*", path.name)
+    )
+    assert "results/features/emoji_scenes/tiny.h5" in left
+    features = "results/features/emoji_scenes/image_statistics.h5"
+    lines = [*left, f"variant keyhole in {features}"]
+    others = study.bytes_of("**/image_statistics.csv")
+
+    output = study.run("clean_orphans")
+    assert re.findall("^left over: (.*)$", output, flags=re.MULTILINE) == lines
+    assert (study.folder / features.replace("image_statistics", "tiny")).exists()
+    output = study.run("clean_orphans", "--config", "delete_orphans=True")
+    assert re.findall("^deleted: (.*)$", output, flags=re.MULTILINE) == lines
+    assert not any((study.folder / path).exists() for path in left)
+    assert (study.folder / "results/weights/mobile_sam.ckpt").exists()
+    with h5py.File(study.folder / features) as file:
+        assert "keyhole" not in file
+    assert study.bytes_of("**/image_statistics.csv") == others
+    assert "Nothing is left over." in study.run("clean_orphans")
 
 
 def test_the_log_of_a_failing_job_holds_its_traceback(study):

@@ -13,6 +13,7 @@ import yaml
 
 def copy_workflow(root, folder):
     """`folder`, now with all that a run needs of the repository at `root`."""
+    folder.mkdir(exist_ok=True)
     shutil.copytree(root / "workflow", folder / "workflow")
     shutil.copy(root / "Snakefile", folder)
     shutil.copytree(root / "envs", folder / "envs")
@@ -29,12 +30,15 @@ class Study:
 
     def run(self, *arguments, expect_success=True):
         """Run Snakemake on two cores; what it printed."""
-        command = [sys.executable, "-m", "snakemake", "--snakefile", self.workflow / "Snakefile"]
-        command += ["--directory", self.folder, "--cores", "2", *arguments]
-        done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+        done = subprocess.run(self.command(*arguments), capture_output=True, text=True)
         output = done.stdout + done.stderr
         assert (done.returncode == 0) == expect_success, output
         return output
+
+    def command(self, *arguments):
+        """The words that run Snakemake on two cores."""
+        command = [sys.executable, "-m", "snakemake", "--snakefile", self.workflow / "Snakefile"]
+        return list(map(str, [*command, "--directory", self.folder, "--cores", "2", *arguments]))
 
     def jobs(self, *arguments):
         """How many jobs of each rule a run starts."""

@@ -13,7 +13,8 @@ rule fit_probes:
     conda:
         "../../envs/torch.yaml"
     resources:
-        mem_mb=4000,
+        mem_mb=growing(4000),
+        runtime=growing(480),
     params:
         variants=VARIANTS,
         protocols={name: config["probes"][name] for name in PROTOCOLS},
@@ -39,6 +40,9 @@ rule compare_probes:
         f"results/benchmarks/compare_probes/{STUDY}/{{dataset}}.tsv"
     conda:
         "../../envs/analysis.yaml"
+    resources:
+        mem_mb=growing(8000),
+        runtime=growing(120),
     params:
         bootstrap=config["bootstrap"],
         seed=config["seed"],
@@ -65,7 +69,8 @@ rule measure_similarity:
     conda:
         "../../envs/torch.yaml"
     resources:
-        mem_mb=8000,
+        mem_mb=growing(8000),
+        runtime=growing(60),
     params:
         variants=VARIANTS,
         measures={name: config["measures"][name] for name in MEASURES},
@@ -93,7 +98,8 @@ rule compare_models:
     conda:
         "../../envs/torch.yaml"
     resources:
-        mem_mb=8000,
+        mem_mb=growing(8000),
+        runtime=growing(120),
     params:
         models=MODELS,
         variants=VARIANTS,
@@ -119,7 +125,8 @@ rule count_neighbors:
     conda:
         "../../envs/torch.yaml"
     resources:
-        mem_mb=neighbor_memory_mb,
+        mem_mb=growing(neighbor_memory_mb),
+        runtime=growing(60),
     params:
         variants=VARIANTS,
         neighbors=config["neighbors"],
@@ -145,7 +152,8 @@ rule embed_umap:
     conda:
         "../../envs/torch.yaml"
     resources:
-        mem_mb=4000,
+        mem_mb=growing(8000),
+        runtime=growing(240),
     params:
         models=MODELS,
         variants=VARIANTS,

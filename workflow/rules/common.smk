@@ -1,5 +1,6 @@
 """What the rules look up: a row or the files of a wildcard. Named for what they return."""
 
+import re
 from types import SimpleNamespace
 
 # The keys of a data set's row that say how its images are screened, what is done with them, and
@@ -31,6 +32,23 @@ FIGURE_KINDS = {"figure2_cca": "mean_squared_cca", "figure3_cka": "linear_cka"}
 def code(script):
     """Digest of a script and of all it imports: a parameter of its rule, so that an edit reruns it."""
     return code_digest(ROOT / "workflow/scripts" / script)
+
+
+def digest_of(*names):
+    """Digest of files in workflow/: a parameter, because as inputs they would be newer in every clone."""
+    return content_digest([(ROOT / "workflow" / name).read_text("utf-8") for name in names])
+
+
+def growing(amount):
+    """A function of a job's attempt: tried again, it gets `amount` more of a resource every time.
+
+    `amount` is a number or a function of the wildcards.
+    """
+
+    def grown(wildcards, attempt):
+        return (amount(wildcards) if callable(amount) else amount) * attempt
+
+    return grown
 
 
 def labels_of(*tables):
@@ -216,11 +234,11 @@ def detector_weights(wildcards):
     ]
 
 
-def shard_memory_mb(wildcards):
-    """Memory of a job that segments: a network's weights and its activations."""
+def shard_memory_mb(wildcards, attempt):
+    """Memory of a job that segments: a network's weights and its activations; grows like `growing`."""
     row = config["datasets"][wildcards.dataset]
     network = NETWORK_MB.get(config["segmenters"][row["segmenter"]]["kind"], 0)
-    return 4000 + network + DETECTOR_MB * len(detector_files(row))
+    return (4000 + network + DETECTOR_MB * len(detector_files(row))) * attempt
 
 
 def shards_of(wildcards):
@@ -260,6 +278,30 @@ def figure_labels(wildcards):
     shows = LABELS["measures"][figure_measure(wildcards)]
     number = wildcards.figure.removeprefix("figure").split("_")[0]
     return {"result": f"Figure {number}", "shows": shows}
+
+
+def patterns_of_rules(wildcards):
+    """The path of everything that a rule writes, with {study} for the name of this one."""
+    paths = [
+        str(path)
+        for rule in workflow.rules
+        for path in (*rule.output, *rule.log, rule.benchmark)
+        if path
+    ]
+    ours = re.compile(rf"^(results/|results/(?:logs|benchmarks)/\w+/){STUDY}(?=[/.])")
+    return sorted(ours.sub(r"\1{study}", path) for path in paths)
+
+
+def rows_that_are_there(wildcards):
+    """What a path may name: the argument `rows` of `halfseen.orphans.orphans`."""
+    return {
+        "dataset": list(config["datasets"]),
+        "model": list(config["models"]),
+        "weights": list(config["weights"]),
+        "archive": list(config["archives"]),
+        "studies": {name: row["datasets"] for name, row in config["studies"].items()},
+        "shards": {name: row["shards"] for name, row in config["datasets"].items()},
+    }
 
 
 def figure_measure(wildcards):

@@ -13,8 +13,8 @@ rule write_manifest:
         "../../envs/torch.yaml"
     threads: 2
     resources:
-        mem_mb=4000,
-        runtime=120,
+        mem_mb=growing(4000),
+        runtime=growing(120),
     params:
         source=source_row,
         screening=screening_row,
@@ -43,7 +43,7 @@ rule build_shard:
     threads: 1
     resources:
         mem_mb=shard_memory_mb,
-        runtime=240,
+        runtime=growing(240),
     params:
         source=source_row,
         seed=config["seed"],

@@ -15,8 +15,8 @@ rule extract_features:
     # Models and data sets run side by side; one thread each is faster in sum than more for one.
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=240,
+        mem_mb=growing(4000),
+        runtime=growing(240),
     params:
         model=model_row,
         variants={name: config["variants"][name] for name in VARIANTS},

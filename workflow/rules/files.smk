@@ -51,8 +51,8 @@ rule fetch_dataset:
     conda:
         "../../envs/torch.yaml"
     resources:
-        mem_mb=1000,
-        runtime=120,
+        mem_mb=growing(2000),
+        runtime=growing(120),
     params:
         source=fetched_row,
         archives=unpackings_of,

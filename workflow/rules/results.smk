@@ -96,6 +96,7 @@ rule gather_tables:
     conda:
         "../../envs/analysis.yaml"
     params:
+        dictionary=digest_of("resources/data_dictionary.md"),
         code=code("gather_tables.py"),
     script:
         "../scripts/gather_tables.py"
@@ -105,8 +106,6 @@ rule write_table1:
     input:
         probes=rules.gather_tables.output.probes,
         cells=rules.gather_tables.output.cells,
-        paper=ROOT / "workflow/resources/paper_table1.csv",
-        published=ROOT / "workflow/resources/published_probes.csv",
     output:
         csv=f"{RESULTS}/table1.csv",
         published=f"{RESULTS}/published.csv",
@@ -126,6 +125,7 @@ rule write_table1:
         "../../envs/figures.yaml"
     params:
         labels=labels_of("datasets", "models", "variants", "probes"),
+        resources=digest_of("resources/paper_table1.csv", "resources/published_probes.csv"),
         code=code("write_table1.py"),
     script:
         "../scripts/write_table1.py"
@@ -513,7 +513,6 @@ rule make_results:
 rule make_report:
     input:
         results=rules.make_results.input,
-        captions=sorted(str(path) for path in (ROOT / "workflow/report").iterdir()),
     output:
         report=f"{RESULTS}/report.html",
     log:
@@ -521,10 +520,12 @@ rule make_report:
     benchmark:
         f"results/benchmarks/make_report/{STUDY}.tsv"
     params:
-        snakefile=str(ROOT / "Snakefile"),
         study=STUDY,
+        captions=digest_of(
+            *sorted(f"report/{path.name}" for path in (ROOT / "workflow/report").iterdir())
+        ),
     run:
         shell(
-            "snakemake make_results --snakefile {params.snakefile} --config study={params.study}"
+            "snakemake make_results --snakefile {ROOT}/Snakefile --config study={params.study}"
             " --workflow-profile none --nolock --report {output.report} > {log} 2>&1"
         )

@@ -4,6 +4,8 @@ from halfseen.logs import log_to
 
 log_to(snakemake.log[0])
 
+from pathlib import Path
+
 import pandas as pd
 
 from halfseen.comparison import beside_paper, beside_published
@@ -18,8 +20,9 @@ from halfseen.tables import (
     write_html,
 )
 
+resources = Path(snakemake.scriptdir).parent / "resources"
 probes, cells = pd.read_csv(snakemake.input.probes), pd.read_csv(snakemake.input.cells)
-table = beside_paper(table1(probes, cells), read_table(snakemake.input.paper))
+table = beside_paper(table1(probes, cells), read_table(resources / "paper_table1.csv"))
 write_table(snakemake.output.csv, table)
 text = table1_text(table, snakemake.params.labels)
 write_text(snakemake.output.markdown, markdown(text))
@@ -31,6 +34,7 @@ note = (
     "its probes, so a row of its own numbers is no like-for-like comparison with any of ours."
 )
 write_html(snakemake.output.html, "Table 1", text, note)
-published = beside_published(published_cells(probes, cells), read_table(snakemake.input.published))
+known = read_table(resources / "published_probes.csv")
+published = beside_published(published_cells(probes, cells), known)
 write_table(snakemake.output.published, published, may_be_empty=True)
 print(markdown(text))
