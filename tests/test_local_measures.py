@@ -6,6 +6,7 @@ from sklearn.metrics import cohen_kappa_score
 from sklearn.neighbors import NearestNeighbors
 
 from halfseen.local_measures import (
+    LOCAL_MEASURES,
     cross_validated_cca,
     mutual_neighbors,
     mutual_neighbors_null,
@@ -216,3 +217,33 @@ def test_held_out_correlations_need_folds_and_more_images_than_dimensions(rng):
     assert held_out(x, x, np.arange(30) % 3, components=5) == pytest.approx(1)
     with pytest.raises(ValueError, match="fold 2 has 2 images; it needs 3"):
         held_out(x[:, :2], x[:, :2], np.repeat([0, 1, 2], [14, 14, 2]))
+
+
+# The rows of the table
+
+
+def taken(kind, x, y):
+    """What the measure of a row takes, of two arrays of 90 images."""
+    folds = np.arange(90) % 3
+    needs = LOCAL_MEASURES[kind].needs
+    if needs == ("neighbors",):
+        return neighbors(x, 5), neighbors(y, 5)
+    if needs == ("predictions",):
+        return x[:, 0] > 0, y[:, 0] > 0
+    if needs == ("rows",):
+        return Representation(x), Representation(y)
+    assert needs == ("folds",)
+    return (grouped_pair(*(grouped_moments(Representation(a, groups=folds)) for a in (x, y))),)
+
+
+@pytest.mark.parametrize("kind", LOCAL_MEASURES)
+def test_a_row_says_what_its_measure_scores_for_identical_and_unrelated(kind, rng):
+    row = LOCAL_MEASURES[kind]
+    x, y = rng.normal(size=(90, 3)), rng.normal(size=(90, 3))
+    assert row.value(*taken(kind, x, x)) == pytest.approx(row.identical)
+    unrelated = taken(kind, x, y)
+    null = row.null(*unrelated)
+    # Some 3.5 standard deviations of one draw of the noisiest, kappa.
+    assert row.value(*unrelated) == pytest.approx(null, abs=0.37)
+    assert row.farthest <= null < row.identical
+    assert row.fails not in row.ignores

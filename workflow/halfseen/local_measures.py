@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from halfseen.measures import whitened_cross
+from halfseen.measures import LINEAR, ROTATION, SCALING, SHIFT, Measure, whitened_cross
 from halfseen.moments import GroupedPair, Pair
 from halfseen.uncertainty import cohen_kappa
 
@@ -184,3 +184,31 @@ def _unbiased(product, sums_x, sums_y, n):
     """Song et al. 2012, equation 5, of kernels without diagonal, times n (n - 3)."""
     total = (sums_x.sum() * sums_y.sum()).item() / ((n - 1) * (n - 2))
     return product + total - 2 / (n - 2) * (sums_x @ sums_y).item()
+
+
+# The rows of what `halfseen.measures.MEASURES` cannot hold: `needs` names what each one takes.
+LOCAL_MEASURES = {
+    "mutual_neighbors": Measure(
+        mutual_neighbors, lambda x, y: mutual_neighbors_null(*np.shape(x)),
+        better="higher", identical=1.0, farthest=0.0,
+        # Of Euclidean neighbours; cosine ones notice a shift.
+        ignores=(SHIFT, SCALING, ROTATION), fails=LINEAR, needs=("neighbors",),
+    ),
+    "prediction_agreement": Measure(
+        prediction_agreement, lambda x, y: 0.0,
+        better="higher", identical=1.0, farthest=-1.0,
+        ignores=("whatever its probe ignores",), fails="change of a prediction",
+        needs=("predictions",),
+    ),
+    "rbf_cka": Measure(
+        rbf_cka, lambda x, y, **options: 0.0 if options.get("debiased", True) else None,
+        better="higher", identical=1.0, farthest=-1.0,
+        ignores=(SHIFT, SCALING, ROTATION), fails=LINEAR, needs=("rows",),
+    ),
+    "cross_validated_cca": Measure(
+        cross_validated_cca, lambda grouped, components=None: 0.0,
+        better="higher", identical=1.0, farthest=-1.0,
+        ignores=(SHIFT, SCALING, ROTATION, LINEAR), fails="monotone map of a coordinate",
+        needs=("folds",),
+    ),
+}  # fmt: skip

@@ -1,8 +1,7 @@
-"""Measures of similarity: each a function, and a row of `MEASURES` that says what it means.
+"""Measures of a pair of moments: each a function, and a row of `MEASURES` that says what it means.
 
-Those of `MEASURES` take a `Pair` of moments; `mutual_neighbors`, `prediction_agreement` and
-`rbf_cka` take what their docstrings say. All are symmetric, all ignore a common order of the
-images, and none is cut to its range.
+Those that need more stand, with rows of their own, in `halfseen.local_measures`. All are symmetric,
+all ignore a common order of the images, and none is cut to its range.
 """
 
 from collections.abc import Callable
@@ -28,8 +27,8 @@ class Measure:
     which does not. `null(pair, **options)` is its exact mean over all pairings of the images, None
     where that has no closed form. `better` is "higher" for a similarity, "lower" for a distance;
     `identical` is its value for equal representations, `farthest` the other end of its range;
-    `dimensions(pair, **options)` how many dimensions of each it compares; `needs` names "rank"
-    where it depends on numerical ranks.
+    `dimensions(pair, **options)` how many dimensions of each it compares; `needs` is ("rank",)
+    where it depends on numerical ranks, and names what it takes where that is no pair of moments.
     """
 
     value: Callable
@@ -39,7 +38,7 @@ class Measure:
     farthest: float
     ignores: tuple
     fails: str
-    dimensions: Callable
+    dimensions: Callable | None = None
     needs: tuple = ()
 
 
