@@ -253,4 +253,5 @@ def test_files_larger_than_the_memory_allowed_are_measured_and_the_peak_does_not
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     small, large = (int(line) for line in done.stdout.split())
-    assert large - small < np.diff([path.stat().st_size for path in paths])[0] / 8
+    # The allocator alone makes peaks differ by some 14 MB; a file that is held adds 69 MB.
+    assert large - small < np.diff([path.stat().st_size for path in paths])[0] / 3

@@ -42,7 +42,7 @@ MEASURES = {
     kind: {"kind": kind} for kind in ("linear_cka", "mean_squared_cca", "angular_procrustes")
 }
 # Bytes that the process of the growth with n may allocate beyond what it starts with.
-MEMORY_LIMIT = 600 * 2**20
+MEMORY_LIMIT = 800 * 2**20
 BLOCK = 2000
 
 
