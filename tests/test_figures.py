@@ -87,6 +87,15 @@ def test_transfer_has_the_fitted_variant_in_rows_and_the_asked_one_in_columns():
     assert [text.get_text() for text in matrix.texts] == ["0.20", "0.20", "0.90"] + ["0.20"] * 6
 
 
+def test_matrices_of_many_models_are_printed_narrowly():
+    table = similarity_table(lambda d, m, x, y: 1.0 if x == y else 0.104)
+    names = ["m", "n", "o", "p"]
+    wide = pd.concat([table[table.model == "m"].assign(model=name) for name in names])
+    labels = LABELS | {"models": {name: name for name in names}}
+    matrix = axes_with_texts(plot_similarity(wide, labels, "Measure"))[0]
+    assert [text.get_text() for text in matrix.texts[:3]] == ["1", ".10", ".10"]
+
+
 def test_every_matrix_has_the_scale_from_0_to_1():
     figure = plot_similarity(similarity_table(lambda *row: 0.5), LABELS, "Measure")
     limits = [axis.collections[0].get_clim() for axis in axes_with_texts(figure)]

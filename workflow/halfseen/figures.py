@@ -141,29 +141,42 @@ def _plot_matrices(table, labels, keys, scale_label):
     """Heat maps of a table whose `keys` are the columns of the row, the column and the value."""
     row_key, column_key, value_key = keys
     datasets, models = table.dataset.unique(), table.model.unique()
-    figure, axes = _grid(len(datasets), len(models), 2.05)
+    # The matrices are square: of many models in a row, they are low.
+    panel = (TEXT_WIDTH_IN - 1.5) / len(models)
+    figure, axes = _grid(len(datasets), len(models), panel + 0.25)
     variants = table[row_key].unique()
     names = [labels["variants"][variant] for variant in variants]
     for row, dataset in zip(axes, datasets, strict=True):
         for axis, model in zip(row, models, strict=True):
             cell = _cell(table, dataset, model)
             matrix = cell.pivot(index=row_key, columns=column_key, values=value_key)
+            values = matrix.loc[variants, variants].to_numpy()
             sns.heatmap(
-                matrix.loc[variants, variants].to_numpy(),
-                vmin=0, vmax=1, cmap=HEAT, square=True, cbar=False, ax=axis,
-                annot=True, fmt=".2f", annot_kws={"size": 7}, linewidths=0.5, linecolor="white",
+                values, vmin=0, vmax=1, cmap=HEAT, square=True, cbar=False, ax=axis,
+                annot=_printed(values, narrow=len(models) > 3), fmt="", annot_kws={"size": 7},
+                linewidths=0.5, linecolor="white",
                 xticklabels=names, yticklabels=names if axis is row[0] else False,
             )  # fmt: skip
             axis.tick_params(length=0)
+            shown = names if axis in axes[-1] else []
             axis.set_xticks(
-                axis.get_xticks(), names, rotation=35, ha="right", rotation_mode="anchor"
-            )
+                axis.get_xticks() if shown else [], shown, rotation=35, ha="right",
+                rotation_mode="anchor",
+            )  # fmt: skip
     _name_grid(axes, datasets, models, labels)
     scale = plt.cm.ScalarMappable(plt.Normalize(0, 1), HEAT)
     figure.colorbar(
         scale, ax=axes, shrink=0.6, aspect=30, pad=0.02, label=scale_label
     ).outline.set_visible(False)
     return figure
+
+
+def _printed(values, narrow):
+    """Two decimals of every value, as text; `narrow` writes .50 for 0.50 and 1 for 1.00."""
+    texts = [[f"{value:.2f}" for value in row] for row in values]
+    if narrow:
+        texts = [[text.replace("0.", ".", 1).replace("1.00", "1") for text in row] for row in texts]
+    return np.array(texts)
 
 
 MARKERS = "osD^vP*Xhp"
