@@ -13,8 +13,8 @@ import pandas as pd
 from scipy import stats
 
 from halfseen.neighbor_search import nearest_others, nearest_rows, ranks_among
+from halfseen.uncertainty import ORIGINAL
 
-ORIGINAL = "original"
 RAW, CENTERED = "raw", "centred"
 BLOCK = 2**22  # entries of the weights that exist at once
 NULL_DRAWS = 20_000

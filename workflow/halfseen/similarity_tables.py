@@ -29,16 +29,18 @@ from halfseen.local_measures import (
     rbf_cka,
 )
 from halfseen.measures import MEASURES
-from halfseen.moments import grouped_moments, grouped_pair, pair_of
+from halfseen.moments import grouped_moments, grouped_pair
 from halfseen.neighbor_search import nearest_others
+from halfseen.neighbors import sample_images
 from halfseen.nulls import permutation_rows, with_holm
 from halfseen.patterns import angular_map, angular_tree, pattern_rows, similarity_matrix
 from halfseen.representations import Representation
-from halfseen.similarity import COLUMNS, similarity, similarity_of_all
+from halfseen.similarity import COLUMNS, similarity_of_all
+from halfseen.uncertainty import ORIGINAL
 
 CONFOUNDS = ["control", "measure", "x", "y", "similarity", "n"]
 CURVES = ["x", "y", "removed", "similarity"]
-ORIGINAL, PARTS = "original", ("foreground", "background")
+PARTS = "foreground", "background"
 ANGLE = "angular_procrustes"
 
 
@@ -75,13 +77,8 @@ class Variants:
         }
 
     def part(self, most, rng):
-        """At most so many of the images, drawn by class as evenly as the classes' shares allow."""
-        if len(self.manifest) <= most:
-            return self
-        order = rng.permutation(len(self.manifest))
-        turns = pd.Series(order).groupby(self.labels[order]).cumcount().to_numpy()
-        sizes = np.bincount(self.labels)[self.labels[order]]
-        keep = np.sort(order[np.argsort(turns / sizes, kind="stable")[:most]])
+        """At most so many of the images, by `sample_images`."""
+        keep = sample_images(self.labels, most, rng)
         features = {name: rows[keep] for name, rows in self.features.items()}
         return Variants(features, self.manifest.iloc[keep].reset_index(drop=True), self.device)
 
@@ -100,6 +97,11 @@ def tables_of_model(variants, measures, settings, rng, memory_mb):
     }
 
 
+def _of_moments(measures):
+    """The rows of `measures` whose kinds are of `MEASURES`."""
+    return {name: row for name, row in measures.items() if row["kind"] in MEASURES}
+
+
 # Every value
 
 
@@ -111,7 +113,7 @@ def similarity_table(variants, measures, n_groups, rng, memory_mb):
     """
     units = variants.manifest.group.to_numpy()
     groups = jackknife_groups(variants.labels, rng, units, n_groups)
-    of_moments = {name: row for name, row in measures.items() if row["kind"] in MEASURES}
+    of_moments = _of_moments(measures)
     tables = []
     if of_moments:
         parts = variants.represented(groups=groups)
@@ -180,7 +182,7 @@ def calibration_table(variants, measures, n_permutations, most_images, rng):
     Of the measures of moments, for all pairs of variants, on at most `most_images` (`n`); p_holm is
     Holm's over the pairs, of one measure and kind of pairing.
     """
-    of_moments = {name: row for name, row in measures.items() if row["kind"] in MEASURES}
+    of_moments = _of_moments(measures)
     part = variants.part(most_images, rng)
     parts = part.represented()
     pairs = {(x, y): (parts[x], parts[y]) for x, y in part.pairs}
@@ -216,19 +218,22 @@ def confound_table(variants):
         parts = variants.represented(view)
         # Class means repeat: a correction for pairs of different images does not fit them.
         kinds = ["linear_cka"] + ["debiased_cka"] * (control != "between classes")
+        measures = {kind: {"kind": kind} for kind in kinds}
+        table = similarity_of_all(parts, measures, pairs=variants.pairs).table
         rows += [
-            (control, kind, x, y, similarity(parts[x], parts[y], kind), parts[x].n)
-            for kind in kinds
-            for x, y in variants.pairs
+            (control, row.measure, row.x, row.y, row.similarity, row.n)
+            for row in table.itertuples()
+            if (row.x, row.y) in variants.pairs
         ]
     return pd.DataFrame(rows, columns=CONFOUNDS)
 
 
 def curve_table(variants, n_components):
     """Linear CKA with the original once leading principal components of both are gone: `CURVES`."""
-    parts, rows = variants.represented(), []
+    moments = {name: grouped_moments(part) for name, part in variants.represented().items()}
+    rows = []
     for x, y in variants.pairs_with_original:
-        pair = pair_of(parts[x], parts[y])
+        pair = grouped_pair(moments[x], moments[y]).whole
         most = min(len(pair.x.principal[0]), len(pair.y.principal[0])) - 1
         values = component_curve(pair, min(n_components, most))
         rows += [(x, y, removed, value) for removed, value in enumerate(values)]
@@ -237,7 +242,7 @@ def curve_table(variants, n_components):
 
 def size_table(variants, measures, rng):
     """Is n large enough? Every measure of moments with the original on nested subsets of images."""
-    of_moments = {name: row for name, row in measures.items() if row["kind"] in MEASURES}
+    of_moments = _of_moments(measures)
     tables = [
         sample_size_rows(variants.features[x], variants.features[y], of_moments, rng).assign(
             x=x, y=y
@@ -267,7 +272,7 @@ def model_table(models, predictions, measures, pixels, memory_mb):
     variant): (n,)}. Where `pixels` names the model that is the pictures themselves, also of every
     linear CKA what is left once the original picture is taken out of both (`partial_cka`).
     """
-    of_moments = {name: row for name, row in measures.items() if row["kind"] in MEASURES}
+    of_moments = _of_moments(measures)
     parts = {
         (model, name): part
         for model, variants in models.items()
