@@ -20,6 +20,13 @@ from workflow_copy import Study, copy_workflow, started_jobs
 
 SECONDS = 400  # for the whole of a run of Snakemake
 WRITTEN_BY_THE_RUN = {"logs", "benchmarks", "report.html"}
+# Long enough for Slurm, which looks every second, to see it.
+HOLD_500_MB = """
+import time
+
+held = b"x" * (500 * 2**20)
+time.sleep(4)
+"""
 COUNT_THREADS = """
 
 rule count_threads:
@@ -149,7 +156,9 @@ def told(cluster, new_study, root):
     (study.workflow / "workflow/scripts/count_threads.py").write_text(COUNT_THREADS_SCRIPT)
     rules = study.workflow / "workflow/rules/data.smk"
     assert rules.read_text().count("mem_mb=growing(4000)") == 1
-    rules.write_text(rules.read_text().replace("mem_mb=growing(4000)", "mem_mb=growing(400)"))
+    rules.write_text(rules.read_text().replace("mem_mb=growing(4000)", "mem_mb=growing(600)"))
+    script = study.workflow / "workflow/scripts/write_manifest.py"
+    script.write_text(HOLD_500_MB + script.read_text())
     node = slurm_cluster.call(cluster, "sinfo", "--noheader", "--format=%n").split()[0]
     told = SimpleNamespace(study=study, cluster=cluster)
 
@@ -191,7 +200,7 @@ def test_a_drained_node_delays_and_loses_nothing(told):
 def test_a_job_above_its_memory_is_tried_again_with_more(told):
     attempts = named(told.after, "write_manifest")
     assert len(attempts) > 1
-    assert [row.memory for row in attempts] == ["400M", "800M", "1200M"][: len(attempts)]
+    assert [row.memory for row in attempts] == ["600M", "1200M", "1800M"][: len(attempts)]
     assert attempts[-1].state == "COMPLETED"
     assert {row.state for row in attempts[:-1]} <= {"FAILED", "OUT_OF_MEMORY"}
 
@@ -226,7 +235,7 @@ def test_with_gpus_the_networks_ask_for_one(told):
 
 
 def test_jobs_of_seconds_share_a_submission(told):
-    for group, rules, count in (("figures", "plot_", 8), ("analyses", "measure_|count_n", 2)):
+    for group, rules, count in (("figures", "plot_", 11), ("analyses", "measure_|count_n", 2)):
         assert [row.state for row in named(told.after, group)] == ["COMPLETED"]
         assert len(re.findall(rf"Finished jobid: \d+ \(Rule: (?:{rules})", told.output)) == count
 
