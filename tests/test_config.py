@@ -134,7 +134,7 @@ DEFAULTS = {
         "permuted_images": 5000,
         "removed_components": 10,
     },
-    "probes.tuned": {"transfer": True, "shuffled_control": True},
+    "probes.tuned": {"selection_tolerance": 1e-7, "transfer": True, "shuffled_control": True},
     "neighbors": {
         "k": [10, 5, 20, 50],
         "metrics": ["cosine", "euclidean"],

@@ -21,7 +21,8 @@ from halfseen.probes import (
 
 N, D, CLASSES, FOLDS = 150, 12, 3, 5
 COSTS = np.logspace(-4, 2, 7)
-NESTED = {"kind": "nested", "costs": COSTS, "transfer": True, "shuffled_control": False}
+NESTED = {"kind": "nested", "costs": COSTS, "selection_tolerance": 1e-7}
+NESTED |= {"transfer": True, "shuffled_control": False}
 EVERY = {
     "nested": NESTED | {"shuffled_control": True},
     "paper": {"kind": "fixed", "cost": 1.0},
@@ -167,6 +168,37 @@ def test_the_probe_is_fitted_with_the_c_that_did_best_and_edges_are_flagged(samp
         assert probed.cells.balanced_accuracy[fold] == pytest.approx(
             balanced_accuracy_score(labels[own], predicted)
         )
+
+
+def test_loose_fits_choose_nearly_as_tight_ones_and_much_looser_ones_do_not(samples, rng):
+    features, labels, folds = samples
+    # Nearly collinear, as statistics of colours are: the hard case for the solver.
+    features = (features @ rng.normal(size=(D, 40))) + 1e-3 * rng.normal(size=(N, 40))
+    tight, loose, careless = (
+        choose_costs(features, labels, folds, COSTS[:5], CLASSES, tolerance=tolerance)
+        for tolerance in (1e-10, 1e-7, 1e-1)
+    )
+    # One image of the smallest class in one of the four folds that judge.
+    image = 1 / CLASSES / (np.bincount(labels).min() / FOLDS) / (FOLDS - 1)
+    assert abs(loose - tight).max() <= image + 1e-12
+    assert abs(careless - tight).max() > 1.5 * image
+
+
+def test_only_the_choice_of_c_is_made_of_loose_fits(samples):
+    features, labels, folds = samples
+    loose, tight = (
+        run(
+            {"original": features},
+            labels,
+            folds,
+            {"nested": NESTED | {"selection_tolerance": tolerance}},
+        )
+        for tolerance in (1e-2, 1e-10)
+    )
+    same = loose.cells.cost == tight.cells.cost
+    assert same.any()
+    assert not loose.selection.balanced_accuracy.equals(tight.selection.balanced_accuracy)
+    pd.testing.assert_frame_equal(loose.cells[same], tight.cells[same])
 
 
 def test_choosing_c_takes_three_folds(samples):

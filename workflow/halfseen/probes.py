@@ -83,24 +83,25 @@ def cost_grids(protocols):
     }
 
 
-def nested(representations, rng, costs, transfer, shuffled_control, **solver):
+def nested(representations, rng, costs, selection_tolerance, transfer, shuffled_control, **solver):
     """Linear probes whose C is chosen inside of every training part, and their transfer.
 
     For each variant and fold, C is the one of `costs` that does best on the other folds, each of
-    them predicted by a fit on the rest (`choose_costs`); the probe is then fitted on all of them.
+    them predicted by a fit on the rest (`choose_costs`), which ends at `selection_tolerance`; the
+    probe is then fitted on all of them, as tightly as `solver` says.
     With `transfer` it is asked about every variant, raw and with the test variant shifted by the
     difference of the two variants' training means. With `shuffled_control`, the same is done for
     the first variant with labels shuffled within folds: what it reaches is chance.
     """
-    found = _Found(representations)
+    found, choice = _Found(representations), {"tolerance": selection_tolerance}
     for variant in representations.variants:
-        found.fit(variant, "none", representations.labels, costs, solver)
+        found.fit(variant, "none", representations.labels, costs, solver, choice)
     if shuffled_control:
         labels = representations.labels.copy()
         for fold in np.unique(representations.folds):
             own = representations.folds == fold
             labels[own] = rng.permutation(labels[own])
-        found.fit(representations.variants[0], SHUFFLED, labels, costs, solver)
+        found.fit(representations.variants[0], SHUFFLED, labels, costs, solver, choice)
     return found.probed(transfer)
 
 
@@ -231,14 +232,19 @@ class _Found:
         self.given, self.tables = representations, _Tables()
         self.fits, self.labels, self.means, self.costs = {}, {}, {}, {}
 
-    def fit(self, variant, control, labels, costs, solver):
-        """Fit the probes of a variant's folds, each with the best of several `costs`."""
+    def fit(self, variant, control, labels, costs, solver, choice=None):
+        """Fit the probes of a variant's folds, each with the best of several `costs`.
+
+        `choice`: what the solver does otherwise where a fit only helps to choose.
+        """
         given, costs = self.given, np.asarray(costs, dtype=float)
         features, folds = given.read(variant), given.folds
         names = np.unique(folds)
         chosen = np.zeros(len(names), dtype=int)
         if len(costs) > 1:
-            scores = choose_costs(features, labels, folds, costs, given.n_classes, **solver)
+            scores = choose_costs(
+                features, labels, folds, costs, given.n_classes, **solver | choice
+            )
             chosen = scores.argmax(axis=1)  # the strongest penalty of equals
             for fold, row, place in zip(names, scores, chosen, strict=True):
                 self.tables.add_selection(variant, control, fold, costs, row, place)
