@@ -20,7 +20,7 @@ def orphans(folder, patterns, rows):
     is: lists by wildcard, and `studies` {study: its data sets} and `shards` {data set: how many}.
     What no pattern explains is nobody's orphan: others may keep their files in `folder`, too.
     """
-    explained = [_regex(pattern) for pattern in patterns]
+    explained = [pattern_regex(pattern) for pattern in patterns]
     found = []
     for parent, folders, files in os.walk(folder):
         for name in sorted([*folders, *files]):
@@ -64,7 +64,7 @@ def delete_variants(path, names):
         os.utime(temporary, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
-def _regex(pattern):
+def pattern_regex(pattern):
     """A pattern as a regular expression; names of rows have no dot and no slash."""
     text, end, seen = "", 0, set()
     for match in WILDCARD.finditer(pattern):
