@@ -56,6 +56,7 @@ wildcard_constraints:
     weights="|".join(config["weights"]),
     archive="|".join(config["archives"]),
     shard=r"\d+",
+    part=r"\d+",
 
 
 include: "workflow/rules/common.smk"

@@ -144,6 +144,17 @@ def test_extraction_is_the_network_s_work_on_every_image_and_variant(costs):
     assert told.memory_mb == pytest.approx(700 + 4 * 3.4 + 300)
 
 
+def test_a_part_is_its_share_of_the_extraction(costs):
+    costs.rates |= {"start_network": 0, "start_torch": 0, "copy": 2}
+    of = {"dataset": "emoji_scenes", "model": "efficientnet_lite0"}
+    costs.config["datasets"]["emoji_scenes"]["extraction_shards"] = 3
+    whole, part = costs.of("extract_features", of), costs.of("extract_part", of | {"part": "0"})
+    assert part.core_s == pytest.approx(whole.core_s / 3)
+    assert part.disk_mb == pytest.approx(whole.disk_mb / 3)
+    gathered = costs.of("gather_features", of)
+    assert (gathered.core_s, gathered.disk_mb) == (whole.disk_mb / 2, whole.disk_mb)
+
+
 def test_a_shard_is_its_images_share_of_the_segmenter_s_work(costs):
     costs.rates |= {"start_network": 5, "read_image": 0.1, "segmenter_gmacs": 10, "query_box": 1,
         "query_grid": 2, "gpu_gmacs": 100, "gpu_query": 0.5}  # fmt: skip
@@ -179,7 +190,9 @@ def test_more_images_cost_no_less_of_anything(costs, config, rule):
     wildcards = {"dataset": "emoji_scenes", "model": "pixels", "shard": "0"}
     names = {"fetch_weights": {"weights": "sam_vit_h"}, "fetch_archive": {"archive": "caltech_101"},
         "extract_features": {"dataset": "emoji_scenes", "model": "pixels"},
-        "build_shard": {"dataset": "emoji_scenes", "shard": "0"}}  # fmt: skip
+        "build_shard": {"dataset": "emoji_scenes", "shard": "0"},
+        "gather_features": {"dataset": "emoji_scenes", "model": "pixels"},
+        "extract_part": {"dataset": "emoji_scenes", "model": "pixels", "part": "0"}}  # fmt: skip
     by_model = {"fit_probes", "measure_similarity", "count_neighbors"}
     keys = ("dataset", "model") if rule in by_model else ("dataset",)
     wildcards = names.get(rule, {key: wildcards[key] for key in keys})

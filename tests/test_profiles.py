@@ -30,7 +30,7 @@ def test_with_gpus_the_profile_of_slurm_differs_by_what_gets_one(root):
     with_gpus = profile(root, "slurm-gpu")
     resources = with_gpus.pop("set-resources")
     assert with_gpus == profile(root, "slurm")
-    assert set(resources) == {"build_shard", "extract_features"}
+    assert set(resources) == {"build_shard", "extract_features", "extract_part"}
     assert all(row == {"slurm_partition": "gpu", "gpu": 1} for row in resources.values())
 
 

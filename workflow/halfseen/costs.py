@@ -142,10 +142,10 @@ class Costs:
 
     # Representations and what is made of them
 
-    def extract_features(self, dataset, model, **wildcards):
-        """Every variant of every image through the network."""
+    def extract_features(self, dataset, model, n_parts=1):
+        """Every variant of every image, or of a part of them, through the network."""
         row, network, rates = self.config["models"][model], self.network(model), self.rates
-        n = self.sizes[dataset].n * self.n_variants
+        n = -(-self.sizes[dataset].n // n_parts) * self.n_variants
         start = rates["start_network"] if network["gmacs"] else rates["start_torch"]
         memory = rates["memory_torch"] + 4 * network["parameters"]
         disk = n * (network["dimensions"] * BYTES + rates["identity_mb"])
@@ -157,6 +157,16 @@ class Costs:
             subject=row.get("name") or row["loader"],
             assumed=f"network of {model}" if network is self.unknown else "",
         )
+
+    def extract_part(self, dataset, model, part):
+        """A part of the images through the network."""
+        return self.extract_features(dataset, model, self._row(dataset)["extraction_shards"])
+
+    def gather_features(self, dataset, model):
+        """A copy of all parts."""
+        whole = self.extract_features(dataset, model)
+        seconds = self.rates["start_torch"] + whole.disk_mb / self.rates["copy"]
+        return Cost(seconds, 0, whole.disk_mb, self.rates["memory_torch"])
 
     def fit_probes(self, dataset, model):
         """Every fit of every protocol; the folds are taken whole."""
@@ -277,6 +287,8 @@ FORMULAS = {
     "build_shard": Costs.build_shard,
     "assess_masks": Costs.assess_masks,
     "extract_features": Costs.extract_features,
+    "extract_part": Costs.extract_part,
+    "gather_features": Costs.gather_features,
     "fit_probes": Costs.fit_probes,
     "compare_probes": Costs.compare_probes,
     "measure_similarity": Costs.measure_similarity,

@@ -19,7 +19,7 @@ DENSE_S, SPARSE_S = 15.5, 30
 GPU_PACE = 1 / 8
 # A job that takes no longer than so many starts tells of no network: it kept what was there.
 LEAST_STARTS = 2
-NETWORKS = "build_shard", "extract_features"
+NETWORKS = "build_shard", "extract_features", "extract_part"
 IMAGE_FILES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 COLUMNS = [
     "rule", "subject", "jobs", "jobs_to_run", "core_hours", "core_hours_to_run", "gpu_hours_to_run",

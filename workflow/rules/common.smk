@@ -20,8 +20,13 @@ USE_KEYS = (
     "segment_on",
     "mask_note",
     "shards",
+    "extraction_shards",
     "archives",
 )
+# Data sets whose representations are extracted by one job a model, and by several.
+AT_ONCE = [name for name, row in config["datasets"].items() if row["extraction_shards"] == 1]
+IN_PARTS = [name for name in config["datasets"] if name not in AT_ONCE]
+NEVER = "(?!)"
 # What a job needs beside 4 GB for the images and MobileSAM: weights, and activations at 1024 px.
 NETWORK_MB = {"sam_vit_h": 12000, "sam_vit_l": 8000, "sam_vit_b": 4000}
 DETECTOR_MB = 4000
@@ -266,6 +271,12 @@ def shards_of(wildcards):
     return collect(rules.build_shard.output.shard, shard=range(count), allow_missing=True)
 
 
+def parts_of(wildcards):
+    """The parts of a data set's representations by a model."""
+    count = config["datasets"][wildcards.dataset]["extraction_shards"]
+    return collect(rules.extract_part.output.features, part=range(count), allow_missing=True)
+
+
 def neighbor_memory_mb(wildcards):
     """Memory of a job that looks for neighbours: three times what 2048 numbers an image take."""
     n_images = config["datasets"][wildcards.dataset].get("n_images") or 10_000
@@ -320,6 +331,7 @@ def rows_that_are_there(wildcards):
         "archive": list(config["archives"]),
         "studies": {name: row["datasets"] for name, row in config["studies"].items()},
         "shards": {name: row["shards"] for name, row in config["datasets"].items()},
+        "parts": {name: config["datasets"][name]["extraction_shards"] for name in IN_PARTS},
     }
 
 
