@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 CORES ?= all
+# Which build of torch: envs/install_packages.sh tells.
+TORCH_INDEX ?= lock
 FOLDER ?= $(CURDIR)
 BIN := $(abspath $(VENV))/bin
 export PATH := $(BIN):$(PATH)
@@ -41,6 +43,7 @@ bench: weights
 	python tests/bench/bench_probes.py
 	python tests/bench/bench_similarity.py
 	python tests/bench/bench_study.py
+	python tests/bench/bench_scale.py
 	python tests/bench/show.py
 
 # The masks' IoU with exact ones: on drawn scenes and, where HALFSEEN_DATA names them, on real outlines. 20 minutes.
@@ -63,8 +66,8 @@ cancel_slurm:
 clean:
 	rm -rf results .snakemake
 
-$(VENV)/installed: requirements.lock
+$(VENV)/installed: requirements.lock envs/install_packages.sh
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Halfseen needs Python 3.11 or newer; set PYTHON=...")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements.lock
+	TORCH_INDEX=$(TORCH_INDEX) sh envs/install_packages.sh $(BIN)/python
 	touch $@

@@ -14,6 +14,7 @@ module of workflow/halfseen that the script calls. What is made:
 """
 
 import sys
+from copy import deepcopy
 from pathlib import Path
 
 from snakemake.utils import min_version
@@ -32,6 +33,8 @@ from halfseen.fetching import is_of_row, missing_files
 configfile: "config.yaml"
 
 
+# As it was before defaults were filled in: what `snakemake plan` hands on.
+GIVEN = deepcopy(config)
 check_config(config, ROOT / "workflow/schemas/config.schema.yaml")
 LABELS = take_labels(config)
 
@@ -53,6 +56,7 @@ wildcard_constraints:
     weights="|".join(config["weights"]),
     archive="|".join(config["archives"]),
     shard=r"\d+",
+    part=r"\d+",
 
 
 include: "workflow/rules/common.smk"
@@ -87,6 +91,8 @@ onstart:
 onsuccess:
     if rules.clean_orphans.rule in {job.rule for job in workflow.dag.jobs}:
         print(Path(rules.clean_orphans.log[0]).read_text() or "Nothing is left over.")
+    elif rules.plan.rule in {job.rule for job in workflow.dag.jobs}:
+        print(Path(rules.plan.log[0]).read_text())
     elif Path(rules.make_report.output.report).exists():
         print(f"Table:   {rules.write_table1.output.markdown}")
         print(f"Figures: {RESULTS}/figures/")

@@ -101,6 +101,7 @@ TEXTURE = {
 SCREENED = {"on_bad_image": "fail", "near_duplicates": True}
 PUBLISHED = {
     "shards": 1,
+    "extraction_shards": 1,
     "root": None,
     "check_files": True,
     "images_per_class": None,
@@ -149,14 +150,15 @@ DEFAULTS = {
         "metric": "cosine",
         "seeds": [0, 1, 2],
     },
-    "datasets.mine": {"shards": 1, **MASKING, **OBJECT, **SCREENED},
+    "datasets.mine": {"shards": 1, "extraction_shards": 1, **MASKING, **OBJECT, **SCREENED},
     "datasets.emoji": {
         "shards": 1,
+        "extraction_shards": 1,
         "background_correlation": 0,
         "mask_note": "the drawn object, whose exact mask is known",
         **MASKING,
     },
-    "datasets.stuff": {"shards": 1, **MASKING, **TEXTURE},
+    "datasets.stuff": {"shards": 1, "extraction_shards": 1, **MASKING, **TEXTURE},
     "datasets.tiny": {
         "archives": [],
         "mask_note": "the object in 32 x 32 px enlarged sevenfold: its outline is no finer than "
@@ -378,8 +380,8 @@ PROBLEMS = [
         "n_image",
         96,
         "datasets.stuff: unknown key 'n_image' (value 96); the keys are 'kind', 'label', "
-        "'segmenter', 'prompt', 'second_prompt', 'segment_on', 'mask_note', 'shards', 'n_images', "
-        "'n_classes'; did you mean 'n_images'?",
+        "'segmenter', 'prompt', 'second_prompt', 'segment_on', 'mask_note', 'shards', "
+        "'extraction_shards', 'n_images', 'n_classes'; did you mean 'n_images'?",
     ),
     (
         "solver",

@@ -481,7 +481,7 @@ def test_the_schema_and_the_package_know_the_same_kinds_and_numbers_of_classes(r
 # What the schema has for every kind and what a data set is not opened with.
 NOT_OF_THE_SOURCE = {
     "kind", "label", "segmenter", "prompt", "second_prompt", "segment_on", "mask_note", "shards",
-    "archives",    "on_bad_image", "near_duplicates", "crops_of",
+    "extraction_shards", "archives", "on_bad_image", "near_duplicates", "crops_of",
 }  # fmt: skip
 
 

@@ -14,7 +14,14 @@ from torch import nn
 from halfseen.datasets.dataset import Sample
 from halfseen.devices import default_batch_size
 from halfseen.encoders import Encoder
-from halfseen.extraction import feature_inputs, update_features, variant_key
+from halfseen.extraction import (
+    feature_inputs,
+    gather_features,
+    part_inputs,
+    part_of,
+    update_features,
+    variant_key,
+)
 from halfseen.features import read_features
 from halfseen.manifest import build_manifest, write_manifest
 
@@ -75,6 +82,30 @@ class Study:
         rows = (self.path, self.shards, self.manifest, variants, inputs)
         update_features(*rows, self.load, batch_size, what="fake on flat")
         return sum(self.encoded) // N
+
+    def update_parts(self, n_parts, variants=VARIANTS, batch_size=4):
+        """Update every part of the file; how many images were encoded of each."""
+        counts = []
+        for part, (path, rows) in enumerate(self.parts(n_parts, batch_size)):
+            self.encoded.clear()
+            inputs = part_inputs(self.inputs(), rows)
+            files = (path, self.shards, self.manifest.iloc[rows], variants, inputs)
+            update_features(*files, self.load, batch_size, what=f"part {part}")
+            counts.append(sum(self.encoded))
+        return counts
+
+    def parts(self, n_parts, batch_size=4):
+        """The path and the rows of every part."""
+        rows = [part_of(N, part, n_parts, batch_size) for part in range(n_parts)]
+        return [(self.folder / f"part_{n_parts}_{part}.h5", row) for part, row in enumerate(rows)]
+
+    def gather(self, n_parts, variants=VARIANTS, batch_size=4):
+        paths = [path for path, _ in self.parts(n_parts)]
+        rows = (self.manifest, variants, self.inputs(), batch_size)
+        gather_features(self.path, paths, *rows, what="fake on flat")
+
+    def inputs(self):
+        return feature_inputs(self.shards, self.manifest, MODEL, 0, "c")
 
     def load(self):
         network = self.network or self.means
@@ -273,6 +304,73 @@ def test_the_size_of_the_batch_changes_no_feature(textured, small):
     textured.update(batch_size=64, seed=1)
     for name, features in alone.items():
         assert textured.read(name) == pytest.approx(features, abs=1e-5)
+
+
+@pytest.mark.parametrize("n_parts", [1, 2, 4])
+@pytest.mark.parametrize("batch_size", [2, 4])
+def test_the_number_of_jobs_changes_no_byte(textured, small, n_parts, batch_size):
+    textured.network = small()
+    textured.update(batch_size=batch_size)
+    at_once = textured.path.read_bytes()
+    textured.path.unlink()
+    textured.update_parts(n_parts, batch_size=batch_size)
+    textured.gather(n_parts, batch_size=batch_size)
+    assert textured.path.read_bytes() == at_once
+
+
+def test_nor_does_it_where_a_lower_precision_is_told_of(textured, small):
+    textured.network, textured.options = small(), {"precision": "bfloat16"}
+    textured.update()
+    at_once = textured.path.read_bytes()
+    textured.path.unlink()
+    textured.update_parts(2)
+    textured.gather(2)
+    assert textured.path.read_bytes() == at_once
+    with h5py.File(textured.path) as file:
+        assert file["center"].attrs["float32_cosine"] > 0.99
+
+
+@pytest.mark.parametrize("n", [1, 7, 8, 9, 100])
+@pytest.mark.parametrize("n_parts", [1, 2, 3, 8])
+def test_parts_are_whole_batches_of_all_images(n, n_parts):
+    rows = [part_of(n, part, n_parts, batch_size=8) for part in range(n_parts)]
+    assert [k for row in rows for k in range(n)[row]] == list(range(n))
+    assert all(row.start % 8 == 0 or row.start == n for row in rows)
+    batches = [-(-(row.stop - row.start) // 8) for row in rows]
+    assert max(batches) - min(batches) <= 1
+
+
+def test_without_a_size_parts_are_batches_of_a_cpu_as_of_a_gpu():
+    assert part_of(1000, 1, 2, None) == slice(512, 1000)
+    assert {default_batch_size(device) for device in ("cpu", "cuda")} == {8, 256}
+
+
+def test_a_new_variant_is_computed_alone_in_every_part(study):
+    original = {"original": VARIANTS["original"]}
+    study.update_parts(2, original)
+    study.gather(2, original)
+    first = study.read("original")
+    # 4 and 6 images in three variants, and the checks of the first of them
+    checks = [1 + 4 + 1, 1 + 4 + 1]
+    assert study.update_parts(2) == [3 * 4 + checks[0], 3 * 6 + checks[1]]
+    study.gather(2)
+    assert (study.read("original") == first).all()
+    assert study.read("center").shape == (N, 4)
+
+
+def test_a_part_of_other_images_or_inputs_is_refused(study):
+    study.update_parts(2)
+    (one, _), (two, _) = study.parts(2)
+    one.rename(study.folder / "aside.h5")
+    two.rename(one)
+    (study.folder / "aside.h5").rename(two)
+    with pytest.raises(ValueError, match="part_2_0.h5 does not hold variant 'original' of rows 0"):
+        study.gather(2)
+    study.update_parts(2, {"original": VARIANTS["original"]})
+    study.shards = study.write_shards(1, extra_column=1)
+    with pytest.raises(ValueError, match="'foreground' of rows 0 to 4 as the manifest, the shards"):
+        study.gather(2)
+    assert not study.path.exists()
 
 
 def test_the_order_of_the_images_changes_no_feature(textured, small):

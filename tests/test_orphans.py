@@ -9,6 +9,7 @@ PATTERNS = [
     "out/shards/{dataset,cats|dogs}/{shard,\\d+}.h5",
     "out/datasets/{dataset}",
     "out/features/{dataset}/{model}.h5",
+    "out/features/{dataset}/{model}/{part}.h5",
     "out/probes/{dataset}/{model}.csv",
     "out/probes/{dataset}/{model}.selection.csv",
     "out/logs/fit/{dataset}/{model}.log",
@@ -21,6 +22,7 @@ ROWS = {
     "model": ["small", "large"],
     "studies": {"both": ["cats", "dogs"], "one": ["cats"]},
     "shards": {"cats": 2, "dogs": 1},
+    "parts": {"cats": 2},
 }
 THERE = [
     "out/shards/cats/0.h5",
@@ -28,6 +30,7 @@ THERE = [
     "out/shards/dogs/0.h5",
     "out/datasets/cats/archive/small.csv",
     "out/features/cats/small.h5",
+    "out/features/cats/small/1.h5",
     "out/probes/dogs/large.selection.csv",
     "out/both/umap/dogs.csv",
     "out/one/umap/cats.csv",

@@ -30,7 +30,7 @@ def test_with_gpus_the_profile_of_slurm_differs_by_what_gets_one(root):
     with_gpus = profile(root, "slurm-gpu")
     resources = with_gpus.pop("set-resources")
     assert with_gpus == profile(root, "slurm")
-    assert set(resources) == {"build_shard", "extract_features"}
+    assert set(resources) == {"build_shard", "extract_features", "extract_part"}
     assert all(row == {"slurm_partition": "gpu", "gpu": 1} for row in resources.values())
 
 
@@ -66,4 +66,4 @@ def test_the_networks_get_a_gpu_and_small_jobs_a_common_submission(root, tmp_pat
     assert "mem_mb=4000," in resources["build_shard"]
     assert "mem_mb=2000," in resources["plot_variants"]
     groups = re.findall(r"Group job (\w+) ", output)
-    assert sorted(groups) == ["analyses", "figures"]
+    assert sorted(set(groups)) == ["analyses", "comparisons", "figures"]

@@ -22,6 +22,10 @@ from halfseen.variants import MASKED, hide, visible_pixels
 
 # Keys of a model's row that change no feature: every job asserts it of the last two.
 NOT_IN_KEY = {"weights", "batch_size", "compile"}
+# A multiple of the batches that a CPU and a GPU take where the row names none.
+COMMON_BATCH = 256
+# Rows that are copied at a time.
+BLOCK_ROWS = 4096
 
 
 def feature_inputs(shards, manifest, model, seed, code):
@@ -68,13 +72,51 @@ def update_features(path, shards, manifest, variants, inputs, load, batch_size, 
     does not grow with the number of images. Raises ValueError for non-finite features and for an
     encoder that is not frozen or whose features depend on the batch or on the order.
     """
-    with atomic_path(path) as temporary:
-        if _holds(path, variants, inputs):
-            print(f"{what}: every variant still holds", flush=True)
-            shutil.copyfile(path, temporary)
-            return
-        with h5py.File(temporary, "w") as file:
-            _write_groups(file, path, shards, manifest, variants, inputs, load, batch_size, what)
+
+    def encode(file, missing):
+        encoder = load()
+        size = batch_size or default_batch_size(encoder.device)
+        batches = read_batches(shards, manifest.image_id.tolist(), size)
+        with frozen(encoder, what):
+            return _encode_batches(file, batches, len(manifest), missing, encoder, size, what)
+
+    _update(path, manifest, variants, inputs, encode, what)
+
+
+def part_of(n, part, n_parts, batch_size):
+    """The rows of `n` images, a slice, that one of `n_parts` jobs encodes: whole batches.
+
+    So every image is encoded in the batch that one job for all would put it in, on a CPU and on a
+    GPU, and every number is the same. Parts beyond the last batch are empty.
+    """
+    size = batch_size or COMMON_BATCH
+    n_batches = -(-n // size)
+    start, stop = (n_batches * place // n_parts * size for place in (part, part + 1))
+    return slice(min(start, n), min(stop, n))
+
+
+def part_inputs(inputs, rows):
+    """The inputs of a part's groups: those of all images, and which rows they are (a slice)."""
+    return inputs | {"rows": [rows.start, rows.stop]}
+
+
+def gather_features(path, parts, manifest, variants, inputs, batch_size, what):
+    """Write the representations that the files `parts` hold, in their order, as one job would have.
+
+    The file is the same byte for byte as that of `update_features`; it keeps groups likewise.
+    Raises ValueError for a part that does not hold its rows of these inputs.
+    """
+    places = [part_of(len(manifest), k, len(parts), batch_size) for k in range(len(parts))]
+
+    def copy(file, missing):
+        attributes = {}
+        for part, rows in zip(parts, places, strict=True):
+            if rows.start < rows.stop:
+                found = _copy_part(file, part, rows, manifest, missing, part_inputs(inputs, rows))
+                attributes = attributes or found
+        return attributes
+
+    _update(path, manifest, variants, inputs, copy, what)
 
 
 class WithinMemory:
@@ -129,7 +171,18 @@ def _holds(path, variants, inputs):
     return same and keys == keys | wanted
 
 
-def _write_groups(file, path, shards, manifest, variants, inputs, load, batch_size, what):
+def _update(path, manifest, variants, inputs, fill, what):
+    """Write the file at `path`; `fill(file, missing)` stores the features of what is not kept."""
+    with atomic_path(path) as temporary:
+        if _holds(path, variants, inputs):
+            print(f"{what}: every variant still holds", flush=True)
+            shutil.copyfile(path, temporary)
+            return
+        with h5py.File(temporary, "w") as file:
+            _write_groups(file, path, manifest, variants, inputs, fill, what)
+
+
+def _write_groups(file, path, manifest, variants, inputs, fill, what):
     kept = _copy_valid_groups(path, file, inputs, variants)
     missing = {name: row for name, row in variants.items() if name not in kept}
     print(
@@ -137,21 +190,37 @@ def _write_groups(file, path, shards, manifest, variants, inputs, load, batch_si
         flush=True,
     )
     ids, labels = manifest.image_id.tolist(), manifest.label.to_numpy()
-    attributes = {}
-    if missing:
-        encoder = load()
-        size = batch_size or default_batch_size(encoder.device)
-        batches = read_batches(shards, ids, size)
-        with frozen(encoder, what):
-            attributes = _encode_batches(file, batches, len(ids), missing, encoder, size, what)
+    # A part may have no image.
+    missing = missing if ids else {}
+    attributes = fill(file, missing) if missing else {}
     for name, row in missing.items():
         group = file[name]
         group.create_dataset("image_ids", data=ids, dtype=h5py.string_dtype())
         group["labels"] = labels
-        group.attrs.update(attributes)
+        # In the order in which a part gives them back.
+        group.attrs.update(sorted(attributes.items()))
         group.attrs["variant"] = json.dumps(row, sort_keys=True)
         group.attrs["key"] = variant_key(inputs, row)
     file.attrs["made_by"] = json.dumps(inputs, sort_keys=True)
+
+
+def _copy_part(file, path, rows, manifest, variants, inputs):
+    """Store a part's features at its `rows`; the attributes that tell how they were computed."""
+    with h5py.File(path) as part:
+        for name, row in variants.items():
+            if name not in part or part[name].attrs["key"] != variant_key(inputs, row):
+                raise ValueError(
+                    f"{path} does not hold variant {name!r} of rows {rows.start} to {rows.stop} as "
+                    "the manifest, the shards and the model are now; remove it and run again"
+                )
+        for start in range(rows.start, rows.stop, BLOCK_ROWS):
+            block = slice(start, min(start + BLOCK_ROWS, rows.stop))
+            ids = manifest.image_id.to_numpy()[block]
+            own = slice(block.start - rows.start, block.stop - rows.start)
+            for name in variants:
+                _store(file, name, block, part[name]["features"][own], len(manifest), ids)
+        first = part[next(iter(variants))]
+        return {key: first.attrs[key] for key in first.attrs if key not in ("variant", "key")}
 
 
 def _copy_valid_groups(path, file, inputs, variants):

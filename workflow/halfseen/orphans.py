@@ -10,6 +10,8 @@ import h5py
 
 from halfseen.files import atomic_path
 
+# Wildcards that count, by the key of `rows` that says how far.
+NUMBERED = {"shard": "shards", "part": "parts"}
 WILDCARD = re.compile(r"\{(\w+)[^{}]*\}")
 
 
@@ -17,10 +19,11 @@ def orphans(folder, patterns, rows):
     """Paths of files and folders in `folder` that a pattern explains by a row that is not there.
 
     `patterns` are paths with wildcards, such as `x/{dataset}/{model}.h5`. `rows` names what there
-    is: lists by wildcard, and `studies` {study: its data sets} and `shards` {data set: how many}.
+    is: lists by wildcard, `studies` {study: its data sets}, and `shards` and `parts` {data set: how
+    many}.
     What no pattern explains is nobody's orphan: others may keep their files in `folder`, too.
     """
-    explained = [_regex(pattern) for pattern in patterns]
+    explained = [pattern_regex(pattern) for pattern in patterns]
     found = []
     for parent, folders, files in os.walk(folder):
         for name in sorted([*folders, *files]):
@@ -64,7 +67,7 @@ def delete_variants(path, names):
         os.utime(temporary, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
-def _regex(pattern):
+def pattern_regex(pattern):
     """A pattern as a regular expression; names of rows have no dot and no slash."""
     text, end, seen = "", 0, set()
     for match in WILDCARD.finditer(pattern):
@@ -80,8 +83,9 @@ def _is_there(names, rows):
     """Whether all that a path names is there: {wildcard: name}."""
     if "study" in names and names["study"] not in rows["studies"]:
         return False
-    if "shard" in names and int(names["shard"]) >= rows["shards"].get(names["dataset"], 0):
-        return False
+    for one, all_of_them in NUMBERED.items():
+        if one in names and int(names[one]) >= rows[all_of_them].get(names["dataset"], 0):
+            return False
     allowed = dict(rows)
     if "study" in names:
         allowed["dataset"] = rows["studies"][names["study"]]

@@ -1,6 +1,9 @@
 """What the rules look up: a row or the files of a wildcard. Named for what they return."""
 
+import json
 import re
+import subprocess
+import tempfile
 from types import SimpleNamespace
 
 # The keys of a data set's row that say how its images are screened, what is done with them, and
@@ -17,8 +20,13 @@ USE_KEYS = (
     "segment_on",
     "mask_note",
     "shards",
+    "extraction_shards",
     "archives",
 )
+# Data sets whose representations are extracted by one job a model, and by several.
+AT_ONCE = [name for name, row in config["datasets"].items() if row["extraction_shards"] == 1]
+IN_PARTS = [name for name in config["datasets"] if name not in AT_ONCE]
+NEVER = "(?!)"
 # What a job needs beside 4 GB for the images and MobileSAM: weights, and activations at 1024 px.
 NETWORK_MB = {"sam_vit_h": 12000, "sam_vit_l": 8000, "sam_vit_b": 4000}
 DETECTOR_MB = 4000
@@ -26,6 +34,22 @@ DETECTOR_MB = 4000
 CENTERINGS = ["raw", "recentred"] if config["probes"][PROTOCOLS[0]].get("transfer") else []
 # A variant keeps its colour, whatever the study: that of its place in the table.
 PLACES = {name: list(config["variants"]).index(name) for name in VARIANTS}
+# What the costs of jobs depend on.
+PLANNED = (
+    "study",
+    "studies",
+    "folds",
+    "datasets",
+    "segmenters",
+    "prompts",
+    "models",
+    "probes",
+    "similarity",
+    "neighbors",
+    "umap",
+    "weights",
+    "archives",
+)
 FIGURE_KINDS = {"figure2_cca": "mean_squared_cca", "figure3_cka": "linear_cka"}
 
 
@@ -247,6 +271,12 @@ def shards_of(wildcards):
     return collect(rules.build_shard.output.shard, shard=range(count), allow_missing=True)
 
 
+def parts_of(wildcards):
+    """The parts of a data set's representations by a model."""
+    count = config["datasets"][wildcards.dataset]["extraction_shards"]
+    return collect(rules.extract_part.output.features, part=range(count), allow_missing=True)
+
+
 def neighbor_memory_mb(wildcards):
     """Memory of a job that looks for neighbours: three times what 2048 numbers an image take."""
     n_images = config["datasets"][wildcards.dataset].get("n_images") or 10_000
@@ -301,7 +331,54 @@ def rows_that_are_there(wildcards):
         "archive": list(config["archives"]),
         "studies": {name: row["datasets"] for name, row in config["studies"].items()},
         "shards": {name: row["shards"] for name, row in config["datasets"].items()},
+        "parts": {name: config["datasets"][name]["extraction_shards"] for name in IN_PARTS},
     }
+
+
+def tables_of_plan(wildcards):
+    """The part of the configuration that the costs of jobs depend on."""
+    return {key: config[key] for key in PLANNED}
+
+
+def listing_of_study(wildcards):
+    """Every output of the study with its rule and whether it is to be made, as --summary lists them.
+
+    A Snakemake of its own builds the DAG, since that of this run holds nothing but the plan.
+    """
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+        json.dump(GIVEN, file)
+        file.flush()
+        command = [sys.executable, "-m", "snakemake", "all", "--summary", "--nolock"]
+        command += ["--snakefile", str(ROOT / "Snakefile"), "--configfile", file.name]
+        command += ["--workflow-profile", "none", "--rerun-triggers"]
+        command += ["mtime", "params", "input", "software-env"]
+        done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise WorkflowError(f"the jobs of study {STUDY} cannot be listed:\n{done.stderr}")
+    return done.stdout
+
+
+def manifests_of_datasets(wildcards):
+    """{data set: the path of its manifest}"""
+    names = list(config["datasets"])
+    return dict(
+        zip(names, collect(rules.write_manifest.output.manifest, dataset=names), strict=True)
+    )
+
+
+def outputs_of_rules(wildcards):
+    """{rule: the paths that it writes}"""
+    return {rule.name: list(map(str, rule.output)) for rule in workflow.rules if rule.output}
+
+
+def benchmarks_of_rules(wildcards):
+    """{rule: the path of its benchmark}"""
+    return {rule.name: str(rule.benchmark) for rule in workflow.rules if rule.benchmark}
+
+
+def cores_of_run(wildcards):
+    """How many cores this run may use."""
+    return workflow.cores or 1
 
 
 def figure_measure(wildcards):

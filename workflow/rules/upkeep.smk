@@ -1,5 +1,6 @@
 localrules:
     clean_orphans,
+    plan,
 
 
 # Not part of a study: `snakemake clean_orphans` names what rows that are gone have left on disk, and deletes it with
@@ -19,3 +20,25 @@ rule clean_orphans:
         code=code("clean_orphans.py"),
     script:
         "../scripts/clean_orphans.py"
+
+
+# `snakemake plan` prints what the study will take before anything starts, and leaves it as a table. Without an output,
+# like clean_orphans, it always runs.
+rule plan:
+    log:
+        f"results/logs/plan/{STUDY}.log",
+    conda:
+        "../../envs/figures.yaml"
+    params:
+        config=tables_of_plan,
+        listing=listing_of_study,
+        outputs=outputs_of_rules,
+        manifests=manifests_of_datasets,
+        benchmarks=benchmarks_of_rules,
+        rates=str(ROOT / "workflow/resources/default_rates.yaml"),
+        measured="results/benchmarks",
+        table=f"{RESULTS}/plan.csv",
+        cores=cores_of_run,
+        code=code("plan.py"),
+    script:
+        "../scripts/plan.py"

@@ -1,0 +1,28 @@
+"""Print what a study will take, before anything starts."""
+
+from halfseen.logs import log_to
+
+log_to(snakemake.log[0])
+
+from pathlib import Path
+
+import yaml
+
+from halfseen.costs import Costs
+from halfseen.files import write_table
+from halfseen.plan import dataset_size, described, listed_jobs, measured_paces, plan_table
+
+params = snakemake.params
+rates = yaml.safe_load(Path(params.rates).read_text("utf-8"))
+config = dict(params.config)
+jobs = listed_jobs(params.listing, params.outputs)
+sizes = {
+    name: dataset_size(row, params.manifests[name], rates["rates"])
+    for name, row in config["datasets"].items()
+}
+costs = Costs(config, sizes, rates)
+paces = measured_paces(params.measured, params.benchmarks, costs)
+table = plan_table(jobs, costs, paces)
+write_table(params.table, table.round(6))
+of_study = config["studies"][config["study"]]["datasets"]
+print(described(table, {name: sizes[name] for name in of_study}, params.cores), end="")
