@@ -307,9 +307,33 @@ def rows_that_are_there(wildcards):
 def figure_measure(wildcards):
     """The first of the study's measures that is of the kind that a figure shows."""
     kind = FIGURE_KINDS[wildcards.figure]
-    for name in MEASURES:
-        if config["measures"][name]["kind"] == kind:
-            return name
-    raise WorkflowError(
-        f"study {STUDY!r} selects no measure of kind {kind!r}, which {wildcards.figure} shows"
-    )
+    name = first_measure(kind)
+    if name is None:
+        raise WorkflowError(
+            f"study {STUDY!r} selects no measure of kind {kind!r}, which {wildcards.figure} shows"
+        )
+    return name
+
+
+def first_measure(kind):
+    """The first of the study's measures that is of a kind; None where it selects none."""
+    found = (name for name in MEASURES if config["measures"][name]["kind"] == kind)
+    return next(found, None)
+
+
+def choices_of_study():
+    """What `$name` stands for in the ledger of claims: what this study chose, where it did."""
+    measures = {kind: first_measure(kind) for kind in MEASURE_KINDS}
+    return {
+        "protocol": PROTOCOLS[0],
+        "k": config["neighbors"]["k"][0],
+        "metric": config["neighbors"]["metrics"][0],
+    } | {kind: name for kind, name in measures.items() if name}
+
+
+def trained_models():
+    """The study's models with trained weights; an entry of a repository may bring its own."""
+    rows = {name: config["models"][name] for name in MODELS}
+    return [
+        name for name, row in rows.items() if row.get("weights") or row["loader"] == "torch_hub"
+    ]

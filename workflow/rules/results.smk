@@ -2,6 +2,7 @@ localrules:
     gather_tables,
     write_table1,
     write_table1_passing,
+    judge_claims,
     summarise_masks,
     summarise_datasets,
     make_report,
@@ -73,6 +74,13 @@ TABLES = {
         "how far UMAP can be trusted",
     ),
 }
+
+# What the paper says, as expressions over these tables.
+LEDGER = read_ledger(
+    ROOT / "workflow/resources/claims.yaml",
+    ROOT / "workflow/schemas/claims.schema.yaml",
+    list(TABLES),
+)
 
 
 rule gather_tables:
@@ -155,6 +163,37 @@ rule write_table1_passing:
         code=code("write_table1_passing.py"),
     script:
         "../scripts/write_table1_passing.py"
+
+
+rule judge_claims:
+    input:
+        **{name: getattr(rules.gather_tables.output, name) for name in tables_of(LEDGER)},
+    output:
+        csv=f"{RESULTS}/claims.csv",
+        cells=f"{RESULTS}/claims_cells.csv",
+        html=report(
+            f"{RESULTS}/claims.html",
+            caption="../report/claims.rst",
+            category="Results",
+            labels={"result": "Claims", "shows": "what of the paper holds"},
+        ),
+    log:
+        f"results/logs/judge_claims/{STUDY}.log",
+    benchmark:
+        f"results/benchmarks/judge_claims/{STUDY}.tsv"
+    conda:
+        "../../envs/figures.yaml"
+    params:
+        ledger=LEDGER,
+        title=config["studies"][STUDY]["title"],
+        datasets={name: config["datasets"][name]["kind"] for name in DATASETS},
+        models=trained_models(),
+        choices=choices_of_study(),
+        labels=labels_of("datasets", "models"),
+        printed=digest_of("resources/paper_table1.csv"),
+        code=code("judge_claims.py"),
+    script:
+        "../scripts/judge_claims.py"
 
 
 rule summarise_masks:
@@ -495,6 +534,7 @@ rule make_results:
         rules.gather_tables.output,
         rules.write_table1.output,
         rules.write_table1_passing.output,
+        rules.judge_claims.output,
         rules.summarise_masks.output,
         rules.plot_mask_quality.output,
         collect(rules.plot_mask_examples.output, dataset=DATASETS),
