@@ -18,8 +18,9 @@ EVERY_JOB_OF_A_MODEL = Counter(
     extract_features=1, fit_probes=1, measure_similarity=1, count_neighbors=1
 )
 RESULTS_OF_A_STUDY = Counter(
-    gather_tables=1, write_table1=1, write_table1_passing=1, judge_claims=1, summarise_masks=1,
-    summarise_datasets=1, plot_mask_quality=1, plot_mask_examples=1, plot_variants=1,
+    gather_tables=1, write_table1=1, write_table1_passing=1, judge_claims=1,
+    compare_with_paper=1, summarise_masks=1, summarise_datasets=1, plot_mask_quality=1,
+    plot_mask_examples=1, plot_variants=1,
     plot_similarity=2, plot_transfer=2, plot_model_map=1,
     plot_component_curves=1, plot_additivity=1, plot_neighbors=1, make_report=1, all=1,
 )  # fmt: skip

@@ -331,6 +331,29 @@ def choices_of_study():
     } | {kind: name for kind, name in measures.items() if name}
 
 
+def settings_of_study():
+    """What the study chose, for the list of choices: keys, and of each table the rows it uses."""
+    rows = {name: config["datasets"][name] for name in DATASETS}
+    prompts = [row["prompt"] for row in rows.values()]
+    labelled = {
+        name: row
+        | {
+            "segmenter": LABELS["segmenters"][row["segmenter"]],
+            "prompt": LABELS["prompts"][row["prompt"]],
+        }
+        for name, row in rows.items()
+    }
+    return {
+        "selected": {"datasets": DATASETS, "models": MODELS, "variants": VARIANTS},
+        "datasets": labelled,
+        "models": {name: config["models"][name] for name in MODELS},
+        "variants": {name: config["variants"][name] for name in VARIANTS},
+        "probes": {name: config["probes"][name] for name in PROTOCOLS},
+        "prompts": {name: config["prompts"][name] for name in dict.fromkeys(prompts)},
+        **{key: config[key] for key in ("folds", "neighbors", "umap")},
+    }
+
+
 def trained_models():
     """The study's models with trained weights; an entry of a repository may bring its own."""
     rows = {name: config["models"][name] for name in MODELS}

@@ -3,6 +3,7 @@ localrules:
     write_table1,
     write_table1_passing,
     judge_claims,
+    compare_with_paper,
     summarise_masks,
     summarise_datasets,
     make_report,
@@ -80,6 +81,12 @@ LEDGER = read_ledger(
     ROOT / "workflow/resources/claims.yaml",
     ROOT / "workflow/schemas/claims.schema.yaml",
     list(TABLES),
+)
+# What it tells of its set-up and leaves open, and what this study chose.
+CHOICES = read_choices(
+    ROOT / "workflow/resources/choices.yaml",
+    ROOT / "workflow/schemas/choices.schema.yaml",
+    settings_of_study(),
 )
 
 
@@ -194,6 +201,34 @@ rule judge_claims:
         code=code("judge_claims.py"),
     script:
         "../scripts/judge_claims.py"
+
+
+rule compare_with_paper:
+    input:
+        table1=rules.write_table1.output.csv,
+    output:
+        csv=f"{RESULTS}/paper_comparison.csv",
+        choices=f"{RESULTS}/choices.csv",
+        html=report(
+            f"{RESULTS}/paper_comparison.html",
+            caption="../report/paper_comparison.rst",
+            category="Results",
+            labels={"result": "Table 1", "shows": "the paper beside ours"},
+        ),
+    log:
+        f"results/logs/compare_with_paper/{STUDY}.log",
+    benchmark:
+        f"results/benchmarks/compare_with_paper/{STUDY}.tsv"
+    conda:
+        "../../envs/figures.yaml"
+    params:
+        choices=CHOICES,
+        title=config["studies"][STUDY]["title"],
+        labels=labels_of("datasets", "models", "variants", "probes")
+        | {"prompts": LABELS["prompts"]},
+        code=code("compare_with_paper.py"),
+    script:
+        "../scripts/compare_with_paper.py"
 
 
 rule summarise_masks:
@@ -535,6 +570,7 @@ rule make_results:
         rules.write_table1.output,
         rules.write_table1_passing.output,
         rules.judge_claims.output,
+        rules.compare_with_paper.output,
         rules.summarise_masks.output,
         rules.plot_mask_quality.output,
         collect(rules.plot_mask_examples.output, dataset=DATASETS),
