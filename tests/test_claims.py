@@ -139,7 +139,8 @@ def test_a_value_is_held_against_a_limit_with_its_interval(name, limit, expected
     ("limits", "expected"),
     [
         ([0.6, 0.7], HOLDS), ([0.63, 0.67], HOLDS), ([0.64, 0.7], UNDECIDED),
-        ([0.645, 0.655], UNDECIDED), ([0.1, 0.2], FAILS), ([0.8, 0.9], FAILS),
+        ([0.645, 0.655], UNDECIDED), ([0.655, 0.66], UNDECIDED), ([0.1, 0.2], FAILS),
+        ([0.8, 0.9], FAILS),
     ],
 )  # fmt: skip
 def test_a_value_lies_between_two_limits_outside_or_across_one(limits, expected):
@@ -208,6 +209,15 @@ def test_pairs_are_compared_with_other_pairs_and_never_with_themselves_the_other
     claim = {"datasets": ["cifar100"], "models": ["swav"], "elsewhere": "nothing"} | expression
     (cell,), _ = claim_cells(claim, ledger, study)
     assert (cell.verdict, cell.rival, cell.effect.value) == (HOLDS, "a-c", pytest.approx(0.4))
+
+
+def test_a_rival_that_the_study_lacks_is_left_out_and_without_any_nothing_is_tested():
+    three = kind("highest", at={"variant": "original"}, among={"model": ["swav", "mae", "dinov2"]})
+    (cell,), _ = asked(three, datasets=["cifar100"], models=["swav"])
+    assert (cell.verdict, cell.rival) == (HOLDS, "mae")
+    alone = kind("highest", at={"variant": "original"}, among={"model": ["swav", "dinov2"]})
+    (cell,), _ = asked(alone, datasets=["cifar100"], models=["swav"])
+    assert (cell.verdict, cell.reason) == (NOT_TESTED, "the study has 0 to compare swav with")
 
 
 def test_expressions_that_must_all_be_true_give_a_cell_each():

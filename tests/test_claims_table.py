@@ -107,6 +107,18 @@ def test_the_paper_s_own_verdict_stands_beside_ours(told):
     assert by_paper[["1", "2", "14", "5a", "Q1"]].tolist() == [FAILS, HOLDS, HOLDS, "", ""]
 
 
+def test_the_paper_s_table_says_nothing_of_data_that_it_does_not_print(ledger, table1):
+    paper = ledger["paper"] | {"datasets": ledger["paper"]["datasets"] | {"dtd": "DTD"}}
+    first = ledger["claims"][0] | {"datasets": ["dtd"]}
+    evidence = paper_evidence(table1)
+    claims, _ = judge_claims(ledger | {"paper": paper, "claims": [first]}, evidence, evidence)
+    assert claims[["verdict", "elsewhere", "by_paper"]].iloc[0].tolist() == [
+        FAILS,
+        "other data",
+        "",
+    ]
+
+
 def test_a_question_is_answered_by_the_range_over_the_cells(told):
     answer = told[0].set_index("id").finding["Q3"]
     # Foreground: 0.01 (DINOv2 on Caltech-101) to 0.12 (DINOv2 on CIFAR-100) below the original.
