@@ -12,11 +12,13 @@ from halfseen.claims import (
     ClaimError,
     Estimate,
     Evidence,
+    Untested,
     asks,
     claim_cells,
     claim_verdict,
     decisive_cell,
     difference,
+    estimate,
 )
 
 PAPER = {
@@ -420,6 +422,22 @@ def test_a_misspelt_column_or_value_stops_with_the_nearest_name(changes, message
         broken(**changes)
 
 
+def test_a_second_estimand_of_the_same_rows_is_checked_too():
+    study = evidence()
+    at = {"dataset": "cifar100", "model": "swav", "variant": "original"}
+    assert estimate(ESTIMANDS["score"], at, study).value == 0.65
+    with pytest.raises(ClaimError, match="no column 'acuracy'"):
+        estimate(ESTIMANDS["score"] | {"value": "acuracy"}, at, study)
+
+
+def test_an_empty_value_is_not_tested():
+    cells = cells_table().astype({"balanced_accuracy": object})
+    cells.loc[0, "balanced_accuracy"] = ""
+    at = {"dataset": "cifar100", "model": "swav", "variant": "original"}
+    with pytest.raises(Untested, match="table cells has no balanced_accuracy at dataset cifar100"):
+        estimate(ESTIMANDS["score"], at, evidence({"cells": cells}))
+
+
 def test_an_estimand_that_leaves_several_rows_names_the_columns_that_differ():
     twice = pd.concat([cells_table(), cells_table().assign(control="shuffled")])
     study = evidence({"cells": twice})
@@ -440,6 +458,11 @@ SIX_PAIRS = [[name, "b"] for name in "acdefg"]
         (HIGHER, "score of original > that of foreground"),
         (kind("at_least", at={"variant": "center"}, limit=0.7), "score of center >= 0.7"),
         (kind("above", at={}, limit="chance"), "score > its chance"),
+        (
+            kind("greater", at={"variant": "original"}, than={})
+            | {"each": {"variant": ["center", "border"]}},
+            "score of original > that of each of center, border",
+        ),
         (kind("between", at={}, limits=[0.3, 0.5]), "score from 0.3 to 0.5"),
         (
             kind("lowest", at={"pair": ["a", "b"]}, among={"pair": SIX_PAIRS}, rank=3),

@@ -44,7 +44,13 @@ def text():
     cells = [
         dict.fromkeys(CELLS, "") | {"model": "mae", "dataset": "toys"} | row for row in CELL_ROWS
     ]
-    return claims_page(pd.DataFrame(CLAIM_ROWS), pd.DataFrame(cells), "A study & more", LABELS)
+    return claims_page(
+        pd.DataFrame(CLAIM_ROWS),
+        pd.DataFrame(cells),
+        "A study & more",
+        LABELS,
+        "A mask is <nothing>.",
+    )
 
 
 def card(text, name):
@@ -57,6 +63,7 @@ def test_the_page_is_well_formed_and_asks_no_network(text):
     assert not any(word in text for word in ("http", "<script", "url("))
     assert "A study &amp; more" in text
     assert "Is 1 &lt; 2?" in text
+    assert "A mask is &lt;nothing&gt;." in text
 
 
 def test_verdicts_are_words_and_signs_and_are_counted(text):

@@ -72,7 +72,7 @@ def test_the_page_is_well_formed_and_puts_the_paper_s_protocol_first(choices):
     parser = balance(page)
     assert (parser.open, parser.wrong) == ([], [])
     assert page.index("<h3>C = 1</h3>") < page.index("<h3>Nested</h3>")
-    assert "<td>0.20 | 0.22 | −1.0</td><td>0.28 | 0.22 | +2.5*</td>" in page
+    assert '>0.20 | 0.22 | −1.0</td><td class="number">0.28 | 0.22 | +2.5*</td>' in page
     assert "1 of 2 cells lie within two standard errors of the paper&#x27;s" in page
     assert "Farthest: MAE on CIFAR-100, Border, +2.5." in page
     assert "Beside the paper&#x27;s, as we read it: protocol nested, not paper." in page

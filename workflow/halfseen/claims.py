@@ -167,11 +167,13 @@ def claim_cells(claim, ledger, evidence):
 def estimate(estimand, at, evidence):
     """The value of an estimand and its interval at coordinates, {column or key: value}.
 
-    Raises Untested where the study has no such table or row, and ClaimError for a column that the
-    table lacks, for a value that the study could not have and where several rows are left.
+    Raises Untested where the study has no such table, row or value, and ClaimError for a column
+    that the table lacks, for a value that no study could have and where several rows are left.
     """
     row = _row(estimand["table"], _columns(estimand, at), estimand, evidence)
     ends = [row[estimand[end]] if end in estimand else "" for end in ("low", "high")]
+    if row[estimand["value"]] == "":
+        raise Untested(f"table {estimand['table']} has no {estimand['value']} at {_cell_text(at)}")
     value = float(row[estimand["value"]])
     if "" in ends:
         return Estimate(value, how="no interval")
@@ -195,7 +197,7 @@ def difference(estimand, left, right, evidence):
 
 
 def asks(expression, ledger):
-    """An expression in words: "balanced accuracy of original > of foreground"."""
+    """An expression in words: "balanced accuracy of original > that of foreground"."""
     (kind,) = set(KINDS) & set(expression)
     spec = expression[kind]
     label = ledger["estimands"][spec["of"]]["label"]
@@ -208,7 +210,7 @@ def asks(expression, ledger):
     elif kind == "between":
         words = f"{own} from {spec['limits'][0]} to {spec['limits'][1]}"
     elif kind == "greater":
-        words = f"{own} > that{_of(spec.get('than', {}))}"
+        words = f"{own} > that{_of(spec['than'])}"
     else:
         rank = spec.get("rank", 1)
         which = kind if rank == 1 else f"among the {rank} {kind}"
@@ -217,7 +219,8 @@ def asks(expression, ledger):
     each = " and ".join(
         f"each of {_listed(key, names)}" for key, names in expression.get("each", {}).items()
     )
-    return f"{words}, for {each}" if each else words
+    joint = " of " if words.endswith("> that") else ", for "
+    return f"{words}{joint}{each}" if each else words
 
 
 # --- the kinds of expressions: each gives the fields of a tested cell ---
@@ -301,8 +304,10 @@ def _row(name, wanted, estimand, evidence):
     """The one row of a table where the columns have the wanted values: {column: text}."""
     own = name == estimand["table"]
     where = estimand["where"] if own else estimand["paired"]["where"]
-    ends = [estimand[end] for end in ("value", "low", "high") if own and end in estimand]
-    found = _rows_by(tuple(wanted), name, where, evidence, ends)
+    for end in ("value", "low", "high"):
+        if own and end in estimand:
+            _field(_table(name, evidence), estimand[end], name)
+    found = _rows_by(tuple(wanted), name, where, evidence)
     rows = found.get(tuple(map(str, wanted.values())), [])
     if not rows:
         raise Untested(f"table {name} has no row of {_cell_text(wanted)}")
@@ -315,14 +320,12 @@ def _row(name, wanted, estimand, evidence):
     return rows[0]
 
 
-def _rows_by(columns, name, where, evidence, needed):
+def _rows_by(columns, name, where, evidence):
     """{values of the columns: rows} of what an estimand is about; made once, as it is long."""
     key = columns, name, tuple(where.items())
     if key not in evidence.asked:
         table = _asked_rows(name, where, evidence)
         values = [_field(table, column, name) for column in columns]
-        for column in needed:
-            _field(table, column, name)
         found = {}
         for at, row in zip(zip(*values, strict=True), table.to_dict("records"), strict=True):
             found.setdefault(at, []).append(row)

@@ -16,16 +16,18 @@ CLASSES = {
 WIDTH_PX, HEIGHT_PX = 220, 40
 
 
-def claims_page(claims, cells, title, labels):
+def claims_page(claims, cells, title, labels, meaning):
     """The page, HTML text, of the two tables of `halfseen.claims.judge_claims`.
 
-    `title` is that of the study, `labels` {"datasets", "models": {name: label}}. Tested claims come
-    first, then questions, then what could not be tested, each in the order of the ledger.
+    `title` is that of the study, `labels` {"datasets", "models": {name: label}}, `meaning` a
+    sentence on what its masks mean. Tested claims come first, then questions, then what could not
+    be tested, each in the order of the ledger.
     """
     told = claims[claims.verdict != NOT_TESTED]
     parts = [
         _summary(claims[claims.kind == "claim"]),
         ELSEWHERE if (told.elsewhere != "").any() else "",
+        f'<p class="reading">{escape(meaning)}</p>',
         _cards("What the paper says", told[told.kind == "claim"], cells, labels),
         _cards("What the paper asks", told[told.kind == "question"], cells, labels),
         _untested(claims[claims.verdict == NOT_TESTED]),

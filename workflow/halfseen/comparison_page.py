@@ -50,7 +50,8 @@ def _protocols(compared, labels):
         ]
         yield f"<h3>{escape(labels['probes'][protocol])}</h3>"
         yield f"<p>{minus_signs(_told(summary.loc[protocol], own, labels))}</p>"
-        yield html_table(table1_wide(own.assign(cell=cells), labels))
+        wide = table1_wide(own.assign(cell=cells), labels)
+        yield html_table(wide, numbers=list(wide)[2:])
 
 
 def _told(summary, compared, labels):

@@ -12,7 +12,7 @@ def page(title, lead, body, style=""):
 def html_table(table, numbers=()):
     """A table of strings as HTML that scrolls by itself where it is too wide.
 
-    Columns in `numbers` are set flush right.
+    Columns in `numbers` are set flush right and never broken.
     """
     aligned = {name: ' class="number"' if name in numbers else "" for name in table}
     head = "".join(f'<th scope="col"{aligned[name]}>{escape(name)}</th>' for name in table)
@@ -48,7 +48,7 @@ caption { font-style: italic; text-align: left; }
 thead th { border-bottom: 1.5px solid #222; border-top: 1.5px solid #222; }
 th, td { padding: .2rem .8rem .2rem 0; text-align: left; vertical-align: top; }
 td { border-bottom: 1px solid #eee; }
-.number { text-align: right; }
+.number { text-align: right; white-space: nowrap; }
 """
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8">

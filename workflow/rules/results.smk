@@ -197,6 +197,7 @@ rule judge_claims:
         models=trained_models(),
         choices=choices_of_study(),
         labels=labels_of("datasets", "models"),
+        notes={name: config["datasets"][name]["mask_note"] for name in DATASETS},
         printed=digest_of("resources/paper_table1.csv"),
         code=code("judge_claims.py"),
     script:

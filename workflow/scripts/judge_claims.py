@@ -10,6 +10,7 @@ from halfseen.claims import Evidence
 from halfseen.claims_page import claims_page
 from halfseen.claims_table import judge_claims, paper_evidence
 from halfseen.files import write_table, write_text
+from halfseen.mask_quality import meaning_text
 from halfseen.tables import read_table
 
 params = snakemake.params
@@ -24,5 +25,7 @@ printed = read_table(Path(snakemake.scriptdir).parent / "resources/paper_table1.
 claims, cells = judge_claims(params.ledger, evidence, paper_evidence(printed))
 write_table(snakemake.output.csv, claims)
 write_table(snakemake.output.cells, cells, may_be_empty=True)
-write_text(snakemake.output.html, claims_page(claims, cells, params.title, params.labels))
+meaning = meaning_text(params.notes, params.labels)
+page = claims_page(claims, cells, params.title, params.labels, meaning)
+write_text(snakemake.output.html, page)
 print(claims[["id", "verdict", "finding", "reason"]].to_string())
