@@ -25,9 +25,11 @@ ROOT = Path(workflow.basedir)
 # The one entry that lets rules and every job's script import the package; Absolute imports only.
 sys.path.insert(0, str(ROOT / "workflow"))
 
+from halfseen.choices import read_choices
 from halfseen.config import check_config, take_labels
 from halfseen.digests import code_digest, content_digest
 from halfseen.fetching import is_of_row, missing_files
+from halfseen.ledger import MEASURE_KINDS, read_ledger, tables_of
 
 
 configfile: "config.yaml"

@@ -47,7 +47,7 @@ def test_its_jobs_are_listed_without_a_network(paper, no_network):
         fetch_archive=4, fetch_dataset=4, write_manifest=4, build_shard=104, assess_masks=4,
         fetch_weights=11, extract_features=20, fit_probes=20, measure_similarity=20,
         count_neighbors=20, embed_umap=4, compare_probes=4, compare_models=4,
-        gather_tables=1, write_table1=1, summarise_masks=1,
+        gather_tables=1, write_table1=1, judge_claims=1, compare_with_paper=1, summarise_masks=1,
         write_table1_passing=1, plot_mask_quality=1, plot_mask_examples=4,
         summarise_datasets=1, plot_variants=1, plot_similarity=2, plot_transfer=2,
         plot_model_map=1, plot_component_curves=1, plot_additivity=1,

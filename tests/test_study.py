@@ -9,12 +9,18 @@ import pandas as pd
 import pytest
 from workflow_copy import Study, copy_workflow
 
+from halfseen.claims import Evidence
+from halfseen.claims_table import judge_claims
+from halfseen.ledger import read_ledger, tables_of
+from halfseen.tables import read_table
+
 EVERY_JOB_OF_A_MODEL = Counter(
     extract_features=1, fit_probes=1, measure_similarity=1, count_neighbors=1
 )
 RESULTS_OF_A_STUDY = Counter(
-    gather_tables=1, write_table1=1, write_table1_passing=1, summarise_masks=1,
-    summarise_datasets=1, plot_mask_quality=1, plot_mask_examples=1, plot_variants=1,
+    gather_tables=1, write_table1=1, write_table1_passing=1, judge_claims=1,
+    compare_with_paper=1, summarise_masks=1, summarise_datasets=1, plot_mask_quality=1,
+    plot_mask_examples=1, plot_variants=1,
     plot_similarity=2, plot_transfer=2, plot_model_map=1,
     plot_component_curves=1, plot_additivity=1, plot_neighbors=1, make_report=1, all=1,
 )  # fmt: skip
@@ -45,6 +51,22 @@ def results_for_reading(study):
     return found
 
 
+PAPER_MODELS = ["supervised", "swav", "vicreg", "mae", "dinov2_vitg14"]
+# What the study's tables do not have: measures of two kinds, and differences of models.
+UNTESTED = {"6c", "14", "Q1", "Q2"}
+
+
+def as_if_of_the_paper(table):
+    """A table of the study as often as the paper has models and data sets, with their names."""
+    copies = [
+        table.replace({"emoji_scenes": dataset, "image_statistics": model})
+        for dataset in ("cifar100", "caltech101")
+        for model in PAPER_MODELS
+    ]
+    every = pd.concat(copies, ignore_index=True)
+    return every.assign(reference="supervised") if "reference" in every else every
+
+
 # The tests of this file build on one another's results, in this order.
 
 
@@ -65,7 +87,12 @@ def test_leaves_the_table_the_figures_and_the_report(study):
     )
     assert all(
         name in report
-        for name in ["table1_passing.html", "fallbacks.html", "masks_of_emoji_scenes.png"]
+        for name in [
+            "table1_passing.html",
+            "claims.html",
+            "fallbacks.html",
+            "masks_of_emoji_scenes.png",
+        ]
     )
     for place in ("table1.md", "figures/", "report.html"):
         assert f"results/minute/{place}" in study.first_output
@@ -77,6 +104,37 @@ def test_a_variant_is_as_similar_to_itself_as_can_be(study):
     self_similarity = table[alike].similarity
     assert len(self_similarity) == 15
     assert self_similarity.to_numpy() == pytest.approx(1, abs=1e-6)
+
+
+def test_every_claim_can_be_asked_of_the_tables(study, root):
+    folder = root / "workflow"
+    path, schema = folder / "resources/claims.yaml", folder / "schemas/claims.schema.yaml"
+    names = {path.stem for path in (study.folder / "results/minute/tables").glob("*.csv")}
+    ledger = read_ledger(path, schema, names)
+    tables = study.folder / "results/minute/tables"
+    evidence = Evidence(
+        tables={
+            name: as_if_of_the_paper(read_table(tables / f"{name}.csv"))
+            for name in tables_of(ledger)
+        },
+        datasets={"cifar100": "cifar100", "caltech101": "caltech101"},
+        models=PAPER_MODELS,
+        choices={
+            "protocol": "nested", "k": 10, "metric": "cosine",
+            "mean_squared_cca": "cca_pc4", "linear_cka": "cka",
+        },
+        labels={"datasets": {name: name for name in ("cifar100", "caltech101")},
+                "models": {name: name for name in PAPER_MODELS}},
+    )  # fmt: skip
+    claims, cells = judge_claims(ledger, evidence)
+    assert set(claims.id[claims.verdict == "not tested"]) == UNTESTED
+    assert set(cells.id[cells.verdict == "not tested"]) == UNTESTED
+
+
+def test_without_a_trained_model_no_claim_is_tested(study):
+    claims = read_table(study.folder / "results/minute/claims.csv")
+    assert set(claims.verdict) == {"not tested"}
+    assert "the study has no encoder with trained weights" in set(claims.reason)
 
 
 def test_the_masks_are_exported_on_demand_and_coco_s_own_tools_read_them(study):

@@ -28,14 +28,27 @@ def check_config(config, schema_path):
 
     Raises ConfigError with one line per problem.
     """
+    raise_problems("config.yaml", schema_problems(config, schema_path, "config.yaml"))
+
+
+def schema_problems(document, schema_path, name):
+    """What is wrong with a document by the schema at `schema_path`: lines, none if it is valid.
+
+    The schema's defaults are filled in, in place; `table: models` beside a string means that it
+    names a row of the document's own table. `name` is that of the document's file.
+    """
     schema = yaml.safe_load(Path(schema_path).read_text(encoding="utf-8"))
-    _fill_defaults(config, schema)
+    _fill_defaults(document, schema)
     errors = sorted(
-        _validator(schema, config).iter_errors(config), key=lambda error: error.json_path
+        _validator(schema, document).iter_errors(document), key=lambda error: error.json_path
     )
-    if errors:
-        lines = dict.fromkeys(line for error in errors for line in _explain(error, config))
-        raise ConfigError("config.yaml is not valid:\n" + "\n".join(f"- {line}" for line in lines))
+    return list(dict.fromkeys(line for error in errors for line in _explain(error, name)))
+
+
+def raise_problems(name, problems):
+    """Raise ConfigError with one line per problem of the file `name`, if there are any."""
+    if problems:
+        raise ConfigError(f"{name} is not valid:\n" + "\n".join(f"- {line}" for line in problems))
 
 
 def take_labels(config):
@@ -60,8 +73,8 @@ def _validator(schema, config):
     return validators.extend(Draft202012Validator, {"table": names_a_row})(schema)
 
 
-def _explain(error, config):
-    where = ".".join(str(part) for part in error.absolute_path) or "config.yaml"
+def _explain(error, name):
+    where = ".".join(str(part) for part in error.absolute_path) or name
     if error.validator == "additionalProperties":
         known = error.schema.get("properties", {})
         for key in error.instance:

@@ -384,9 +384,56 @@ def cores_of_run(wildcards):
 def figure_measure(wildcards):
     """The first of the study's measures that is of the kind that a figure shows."""
     kind = FIGURE_KINDS[wildcards.figure]
-    for name in MEASURES:
-        if config["measures"][name]["kind"] == kind:
-            return name
-    raise WorkflowError(
-        f"study {STUDY!r} selects no measure of kind {kind!r}, which {wildcards.figure} shows"
-    )
+    name = first_measure(kind)
+    if name is None:
+        raise WorkflowError(
+            f"study {STUDY!r} selects no measure of kind {kind!r}, which {wildcards.figure} shows"
+        )
+    return name
+
+
+def first_measure(kind):
+    """The first of the study's measures that is of a kind; None where it selects none."""
+    found = (name for name in MEASURES if config["measures"][name]["kind"] == kind)
+    return next(found, None)
+
+
+def choices_of_study():
+    """What `$name` stands for in the ledger of claims: what this study chose, where it did."""
+    measures = {kind: first_measure(kind) for kind in MEASURE_KINDS}
+    return {
+        "protocol": PROTOCOLS[0],
+        "k": config["neighbors"]["k"][0],
+        "metric": config["neighbors"]["metrics"][0],
+    } | {kind: name for kind, name in measures.items() if name}
+
+
+def settings_of_study():
+    """What the study chose, for the list of choices: keys, and of each table the rows it uses."""
+    rows = {name: config["datasets"][name] for name in DATASETS}
+    prompts = [row["prompt"] for row in rows.values()]
+    labelled = {
+        name: row
+        | {
+            "segmenter": LABELS["segmenters"][row["segmenter"]],
+            "prompt": LABELS["prompts"][row["prompt"]],
+        }
+        for name, row in rows.items()
+    }
+    return {
+        "selected": {"datasets": DATASETS, "models": MODELS, "variants": VARIANTS},
+        "datasets": labelled,
+        "models": {name: config["models"][name] for name in MODELS},
+        "variants": {name: config["variants"][name] for name in VARIANTS},
+        "probes": {name: config["probes"][name] for name in PROTOCOLS},
+        "prompts": {name: config["prompts"][name] for name in dict.fromkeys(prompts)},
+        **{key: config[key] for key in ("folds", "neighbors", "umap")},
+    }
+
+
+def trained_models():
+    """The study's models with trained weights; an entry of a repository may bring its own."""
+    rows = {name: config["models"][name] for name in MODELS}
+    return [
+        name for name, row in rows.items() if row.get("weights") or row["loader"] == "torch_hub"
+    ]

@@ -2,6 +2,8 @@ localrules:
     gather_tables,
     write_table1,
     write_table1_passing,
+    judge_claims,
+    compare_with_paper,
     summarise_masks,
     summarise_datasets,
     make_report,
@@ -73,6 +75,19 @@ TABLES = {
         "how far UMAP can be trusted",
     ),
 }
+
+# What the paper says, as expressions over these tables.
+LEDGER = read_ledger(
+    ROOT / "workflow/resources/claims.yaml",
+    ROOT / "workflow/schemas/claims.schema.yaml",
+    list(TABLES),
+)
+# What it tells of its set-up and leaves open, and what this study chose.
+CHOICES = read_choices(
+    ROOT / "workflow/resources/choices.yaml",
+    ROOT / "workflow/schemas/choices.schema.yaml",
+    settings_of_study(),
+)
 
 
 rule gather_tables:
@@ -155,6 +170,66 @@ rule write_table1_passing:
         code=code("write_table1_passing.py"),
     script:
         "../scripts/write_table1_passing.py"
+
+
+rule judge_claims:
+    input:
+        **{name: getattr(rules.gather_tables.output, name) for name in tables_of(LEDGER)},
+    output:
+        csv=f"{RESULTS}/claims.csv",
+        cells=f"{RESULTS}/claims_cells.csv",
+        html=report(
+            f"{RESULTS}/claims.html",
+            caption="../report/claims.rst",
+            category="Results",
+            labels={"result": "Claims", "shows": "what of the paper holds"},
+        ),
+    log:
+        f"results/logs/judge_claims/{STUDY}.log",
+    benchmark:
+        f"results/benchmarks/judge_claims/{STUDY}.tsv"
+    conda:
+        "../../envs/figures.yaml"
+    params:
+        ledger=LEDGER,
+        title=config["studies"][STUDY]["title"],
+        datasets={name: config["datasets"][name]["kind"] for name in DATASETS},
+        models=trained_models(),
+        choices=choices_of_study(),
+        labels=labels_of("datasets", "models"),
+        notes={name: config["datasets"][name]["mask_note"] for name in DATASETS},
+        printed=digest_of("resources/paper_table1.csv"),
+        code=code("judge_claims.py"),
+    script:
+        "../scripts/judge_claims.py"
+
+
+rule compare_with_paper:
+    input:
+        table1=rules.write_table1.output.csv,
+    output:
+        csv=f"{RESULTS}/paper_comparison.csv",
+        choices=f"{RESULTS}/choices.csv",
+        html=report(
+            f"{RESULTS}/paper_comparison.html",
+            caption="../report/paper_comparison.rst",
+            category="Results",
+            labels={"result": "Table 1", "shows": "the paper beside ours"},
+        ),
+    log:
+        f"results/logs/compare_with_paper/{STUDY}.log",
+    benchmark:
+        f"results/benchmarks/compare_with_paper/{STUDY}.tsv"
+    conda:
+        "../../envs/figures.yaml"
+    params:
+        choices=CHOICES,
+        title=config["studies"][STUDY]["title"],
+        labels=labels_of("datasets", "models", "variants", "probes")
+        | {"prompts": LABELS["prompts"]},
+        code=code("compare_with_paper.py"),
+    script:
+        "../scripts/compare_with_paper.py"
 
 
 rule summarise_masks:
@@ -495,6 +570,8 @@ rule make_results:
         rules.gather_tables.output,
         rules.write_table1.output,
         rules.write_table1_passing.output,
+        rules.judge_claims.output,
+        rules.compare_with_paper.output,
         rules.summarise_masks.output,
         rules.plot_mask_quality.output,
         collect(rules.plot_mask_examples.output, dataset=DATASETS),
