@@ -10,7 +10,7 @@ module of workflow/halfseen that the script calls. What is made:
     results/shards/{dataset}/{shard}.h5       224 x 224 images with their masks
     results/features/{dataset}/{model}.h5     representations, a group per variant
     results/{masks,probes,similarity,neighbors,umap}/...    tables, one observation a row
-    results/{study}/                          tables, table1.*, figures/ and report.html of one study
+    results/{study}/                          tables, table1.*, figures/, report.html and atlas.html of a study
 """
 
 import sys
@@ -27,6 +27,7 @@ sys.path.insert(0, str(ROOT / "workflow"))
 from halfseen.config import check_config, take_labels
 from halfseen.digests import code_digest, content_digest
 from halfseen.fetching import is_of_row, missing_files
+from halfseen.provenance import commit_of
 
 
 configfile: "config.yaml"
@@ -72,6 +73,7 @@ rule all:
     default_target: True
     input:
         rules.make_report.output,
+        rules.make_atlas.output,
 
 
 # Hours before the job that would miss it.
@@ -91,3 +93,4 @@ onsuccess:
         print(f"Table:   {rules.write_table1.output.markdown}")
         print(f"Figures: {RESULTS}/figures/")
         print(f"Report:  {rules.make_report.output.report}")
+        print(f"Atlas:   {rules.make_atlas.output.html}")
