@@ -120,13 +120,19 @@ function walkable(rows) {
 function whenNear(node, draw) {
   const observer = new IntersectionObserver((entries) => {
     if (entries.some((entry) => entry.isIntersecting)) { observer.disconnect(); draw(); }
-  }, { rootMargin: "300px" });
+  }, { rootMargin: "200px" });
   observer.observe(node);
+}
+
+// Plotly's code takes longer to run than all else here: it waits for the first plot that comes near.
+function plotly() {
+  if (!window.Plotly) document.head.append(element("script", {}, document.getElementById("plotly").textContent));
+  return window.Plotly;
 }
 
 function plot(node, traces, layout) {
   const buttons = ["select2d", "lasso2d", "autoScale2d", "hoverClosestCartesian", "hoverCompareCartesian", "toggleSpikelines"];
-  return Plotly.react(node, traces,
+  return plotly().react(node, traces,
     { font: FONT, margin: { l: 8, r: 8, t: 8, b: 40 }, showlegend: false, hovermode: "closest", dragmode: coarse ? false : "zoom",
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", ...layout },
     { displaylogo: false, responsive: true, displayModeBar: coarse ? false : "hover", modeBarButtonsToRemove: buttons });

@@ -36,7 +36,7 @@
     const circle = { type: "circle", xsizemode: "pixel", ysizemode: "pixel", xanchor: point.x, yanchor: point.y, x0: -9, x1: 9, y0: -9, y1: 9, line: { color: INK, width: 2 } };
     const ties = visible().filter((name) => name !== point.variant).map((name) => (
       { type: "line", layer: "below", x0: point.x, y0: point.y, x1: fit().x[name][point.place], y1: fit().y[name][point.place], line: { color: data.colors[name], width: 1.5 } }));
-    Plotly.relayout(plane, { shapes: [...ties, circle] });
+    plotly().relayout(plane, { shapes: [...ties, circle] });
     const [id, name] = data.umap[shown.dataset].images[point.place];
     const place = records.findIndex((record) => record.dataset === shown.dataset && record.id === id);
     panel.replaceChildren(
