@@ -130,12 +130,14 @@ function plotly() {
   return window.Plotly;
 }
 
-function plot(node, traces, layout) {
-  const buttons = ["select2d", "lasso2d", "autoScale2d", "hoverClosestCartesian", "hoverCompareCartesian", "toggleSpikelines"];
+// The only buttons: Plotly has others, one of which would send the plot away.
+const BUTTONS = ["toImage", "zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d"];
+
+function plot(node, traces, layout, buttons = BUTTONS.slice(0, 1)) {
   return plotly().react(node, traces,
     { font: FONT, margin: { l: 8, r: 8, t: 8, b: 40 }, showlegend: false, hovermode: "closest", dragmode: coarse ? false : "zoom",
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", ...layout },
-    { displaylogo: false, responsive: true, displayModeBar: coarse ? false : "hover", modeBarButtonsToRemove: buttons });
+    { displaylogo: false, responsive: true, displayModeBar: coarse ? false : "hover", modeBarButtons: [buttons] });
 }
 
 const AXIS = { zeroline: false, linecolor: INK, linewidth: 1, ticks: "outside", ticklen: 4, tickcolor: INK, gridcolor: "#eeeeee", fixedrange: true };

@@ -20,7 +20,7 @@
       meta: variant,
     }));
     const axis = { visible: false, fixedrange: false };
-    plot(plane, traces, { xaxis: axis, yaxis: { ...axis, scaleanchor: "x" }, margin: { l: 4, r: 4, t: 4, b: 4 }, shapes: [] }).then(listen);
+    plot(plane, traces, { xaxis: axis, yaxis: { ...axis, scaleanchor: "x" }, margin: { l: 4, r: 4, t: 4, b: 4 }, shapes: [] }, BUTTONS).then(listen);
     const told = trust.find((row) => row.dataset === shown.dataset && row.model === fit().model && Number(row.seed) === fit().seed);
     const { images, n } = data.umap[shown.dataset];
     part("umap", "legend").replaceChildren(
