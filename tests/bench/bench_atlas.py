@@ -1,7 +1,8 @@
 """The default study's atlas: seconds to make and to open it in Chromium, and its size: atlas.csv.
 
 Goals: 30 s, 25 MB, and 2 s to the first picture; as much to the first plot, which waits for the
-code of Plotly. What the study lacks is made before. The file is opened anew each time, without a network.
+code of Plotly. What the study lacks is made before. The file is opened anew each time, without a
+network.
 """
 
 import shutil
