@@ -3,8 +3,9 @@ import subprocess
 import h5py
 import numpy as np
 import pytest
+import yaml
 
-from halfseen.provenance import commit_of, files_made, package_versions
+from halfseen.provenance import commit_of, config_text, files_made, package_versions
 
 
 def git(folder, *arguments):
@@ -42,6 +43,16 @@ def test_a_folder_that_is_no_repository_has_no_commit_even_within_one(repository
 def test_without_git_there_is_no_commit(repository, monkeypatch):
     monkeypatch.setenv("PATH", "")
     assert commit_of(repository) is None
+
+
+def test_a_configuration_is_told_in_its_order_and_without_references():
+    mean = [0.5, 0.25]
+    config = {"z": {"mean": mean}, "a": {"mean": mean, "name": "é"}}
+    text = config_text(config)
+    assert text.index("z:") < text.index("a:")
+    assert "é" in text
+    assert "&" not in text
+    assert yaml.safe_load(text) == config
 
 
 def test_versions_are_those_of_the_installed_packages_and_others_are_left_out():

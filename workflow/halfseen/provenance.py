@@ -1,10 +1,19 @@
 """What a page tells of the software that made it: versions of packages, and the commit."""
 
 import importlib.metadata
+import json
 import subprocess
 from pathlib import Path
 
+import yaml
+
 from halfseen.shards import made_by
+
+
+def config_text(config):
+    """A configuration of plain values as YAML, in its own order, every value where it belongs."""
+    apart = json.loads(json.dumps(config))  # what is one object in two places would be a reference
+    return yaml.safe_dump(apart, sort_keys=False, allow_unicode=True)
 
 
 def package_versions(names):

@@ -121,6 +121,11 @@ def weights_of_study():
     return list(dict.fromkeys(names))
 
 
+def weight_records(wildcards):
+    """The record of each of the study's weights: what was fetched, from where, and its hash."""
+    return [weight_files(name)[1] for name in weights_of_study()]
+
+
 def archive_names(wildcards):
     """The names of the archives of a data set; none where torchvision brings it."""
     row = config["datasets"][wildcards.dataset]

@@ -525,7 +525,7 @@ rule make_atlas:
         shards=rules.plot_variants.input.shards,
         features=collect(rules.extract_features.output.features, **OF_MODELS),
         predictions=collect(rules.fit_probes.output.predictions, **OF_MODELS),
-        weights=[weight_files(name)[1] for name in weights_of_study()],
+        weights=weight_records,
     output:
         html=f"{RESULTS}/atlas.html",
     log:

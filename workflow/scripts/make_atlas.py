@@ -14,12 +14,12 @@ from halfseen.atlas import write_atlas
 from halfseen.datasets.credits import credits_of
 from halfseen.manifest import read_manifest
 from halfseen.mask_quality import meaning_text
-from halfseen.provenance import files_made, package_versions
+from halfseen.provenance import config_text, files_made, package_versions
 from halfseen.tables import read_table
 
 paths, params = snakemake.input, snakemake.params
 study = dict(params.study)
-study["config"] = yaml.safe_dump(params.config, sort_keys=False, allow_unicode=True)
+study["config"] = config_text(params.config)
 study["credits"] = credits_of(params.kinds)
 study["mask_meaning"] = meaning_text(params.mask_notes, study["labels"])
 study["commit"] = params.way.commit

@@ -70,7 +70,7 @@
   form.append(chooser("Show", "shown", variantNames, draw));
   if (hasMasks) form.append(chooser("Order", "order", [["study", "of the study"], ["worst", "predicted IoU, lowest first"], ["best", "predicted IoU, highest first"]], update));
   if (data.cells.length) form.append(element("fieldset", { class: "group" }, element("legend", {}, "Recognised in one variant but not in another"),
-    chooser("By", "model", [["", "whoever"], ...data.models.map((name) => [name, labels.models[name]])], update),
+    chooser("By", "model", [["", "– every image –"], ...data.models.map((name) => [name, labels.models[name]])], update),
     chooser("Recognised in", "right", variantNames, update, data.reference),
     chooser("but not in", "wrong", variantNames, update, lost),
     probeChoosers(fitting, update)));
