@@ -44,6 +44,7 @@ bench: weights
 	python tests/bench/bench_similarity.py
 	python tests/bench/bench_study.py
 	python tests/bench/bench_scale.py
+	python tests/bench/bench_atlas.py
 	python tests/bench/show.py
 
 # The masks' IoU with exact ones: on drawn scenes and, where HALFSEEN_DATA names them, on real outlines. 20 minutes.

@@ -10,7 +10,7 @@ module of workflow/halfseen that the script calls. What is made:
     results/shards/{dataset}/{shard}.h5       224 x 224 images with their masks
     results/features/{dataset}/{model}.h5     representations, a group per variant
     results/{masks,probes,similarity,neighbors,umap}/...    tables, one observation a row
-    results/{study}/                          tables, table1.*, figures/ and report.html of one study
+    results/{study}/                          tables, table1.*, figures/, report.html and atlas.html of a study
 """
 
 import sys
@@ -30,6 +30,7 @@ from halfseen.config import check_config, take_labels
 from halfseen.digests import code_digest, content_digest
 from halfseen.fetching import is_of_row, missing_files
 from halfseen.ledger import MEASURE_KINDS, read_ledger, tables_of
+from halfseen.provenance import commit_of
 
 
 configfile: "config.yaml"
@@ -78,6 +79,7 @@ rule all:
     default_target: True
     input:
         rules.make_report.output,
+        rules.make_atlas.output,
 
 
 # Hours before the job that would miss it.
@@ -99,3 +101,4 @@ onsuccess:
         print(f"Table:   {rules.write_table1.output.markdown}")
         print(f"Figures: {RESULTS}/figures/")
         print(f"Report:  {rules.make_report.output.report}")
+        print(f"Atlas:   {rules.make_atlas.output.html}")

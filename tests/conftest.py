@@ -49,6 +49,14 @@ def small_detector(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="session")
+def small_atlas(root, tmp_path_factory):
+    """The atlas of two small data sets, with a class of a hostile name."""
+    from small_atlas import write_small_atlas
+
+    return write_small_atlas(root, tmp_path_factory.mktemp("small_atlas"))
+
+
 @pytest.fixture
 def site(monkeypatch):
     """A server on the loopback address, reached without a proxy; `site.add` gives it files."""

@@ -142,6 +142,7 @@ DEFAULTS = {
         "most_queries": 10000,
     },
     "passing_masks": {"min_predicted_iou": 0.88, "min_stability": 0.95},
+    "atlas": {"max_mb": 25},
     "umap": {
         "share": 0.1,
         "at_least": 96,

@@ -11,6 +11,7 @@ from PIL import Image
 
 import halfseen.datasets.emoji_scenes
 import halfseen.datasets.photo_textures
+from halfseen.datasets.credits import credits_of
 from halfseen.datasets.decoding import UnreadableImageError
 from halfseen.datasets.emoji_scenes import (
     BACKGROUNDS,
@@ -223,6 +224,27 @@ def test_every_photograph_and_openmoji_are_credited_with_their_licence(root, doc
             assert part in text, f"{document} does not credit {photograph}"
     assert "OpenMoji" in text
     assert "CC BY-SA 4.0" in text
+
+
+def test_a_page_with_drawn_scenes_credits_every_photograph_and_one_with_textures_no_drawing():
+    scenes, textures = (" ".join(credits_of([kind])) for kind in ("emoji_scenes", "photo_textures"))
+    for photograph in PHOTOGRAPHS.values():
+        for part in [photograph.credit, photograph.shows, photograph.licence]:
+            assert part in scenes
+            assert part in textures
+    assert "OpenMoji (openmoji.org), CC BY-SA 4.0" in scenes
+    assert "OpenMoji" not in textures
+
+
+def test_what_the_report_credits_of_the_paper_s_data_sets_the_atlas_credits_in_the_same_words(root):
+    report = " ".join((root / "workflow/report/workflow.rst").read_text("utf-8").split())
+    sentences = credits_of(["dtd", "cifar100", "aircraft", "caltech101", "folder"])
+    assert len(sentences) == 4
+    assert [sentence for sentence in sentences if sentence not in report] == []
+
+
+def test_images_of_a_user_need_no_credit():
+    assert credits_of(["folder", "torchvision"]) == []
 
 
 # --- emoji scenes ---

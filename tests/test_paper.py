@@ -51,7 +51,7 @@ def test_its_jobs_are_listed_without_a_network(paper, no_network):
         write_table1_passing=1, plot_mask_quality=1, plot_mask_examples=4,
         summarise_datasets=1, plot_variants=1, plot_similarity=2, plot_transfer=2,
         plot_model_map=1, plot_component_curves=1, plot_additivity=1,
-        plot_neighbors=1, make_report=1, all=1,
+        plot_neighbors=1, make_atlas=1, make_report=1, all=1,
     )  # fmt: skip
     assert jobs == Counter(expected)
 

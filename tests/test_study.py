@@ -22,7 +22,8 @@ RESULTS_OF_A_STUDY = Counter(
     compare_with_paper=1, summarise_masks=1, summarise_datasets=1, plot_mask_quality=1,
     plot_mask_examples=1, plot_variants=1,
     plot_similarity=2, plot_transfer=2, plot_model_map=1,
-    plot_component_curves=1, plot_additivity=1, plot_neighbors=1, make_report=1, all=1,
+    plot_component_curves=1, plot_additivity=1, plot_neighbors=1, make_atlas=1, make_report=1,
+    all=1,
 )  # fmt: skip
 # What is drawn from tables that a new model or an edited analysis changes.
 AGGREGATES = RESULTS_OF_A_STUDY - Counter(
@@ -94,7 +95,7 @@ def test_leaves_the_table_the_figures_and_the_report(study):
             "masks_of_emoji_scenes.png",
         ]
     )
-    for place in ("table1.md", "figures/", "report.html"):
+    for place in ("table1.md", "figures/", "report.html", "atlas.html"):
         assert f"results/minute/{place}" in study.first_output
 
 

@@ -43,6 +43,12 @@ def colors_of(places):
     return {name: COLORS[place % len(COLORS)] for name, place in places.items()}
 
 
+def heat_colors(n):
+    """`n` colours of the scale of values, as "#rrggbb", from low to high."""
+    scale = mpl.colormaps[HEAT].resampled(n)
+    return [mpl.colors.to_hex(scale(place)) for place in range(n)]
+
+
 def save_figure(figure, paths):
     """Write a figure to every path in the format of its suffix, without the time; close it."""
     without_time = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}, ".png": {}}

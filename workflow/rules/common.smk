@@ -6,6 +6,8 @@ import subprocess
 import tempfile
 from types import SimpleNamespace
 
+import yaml
+
 # The keys of a data set's row that say how its images are screened, what is done with them, and
 # where they are brought from; the others say what they are.
 SCREENING_KEYS = {
@@ -142,6 +144,11 @@ def weights_of_study():
         for name in files.values()
     ]
     return list(dict.fromkeys(names))
+
+
+def weight_records(wildcards):
+    """The record of each of the study's weights: what was fetched, from where, and its hash."""
+    return [weight_files(name)[1] for name in weights_of_study()]
 
 
 def archive_names(wildcards):
@@ -437,3 +444,66 @@ def trained_models():
     return [
         name for name, row in rows.items() if row.get("weights") or row["loader"] == "torch_hub"
     ]
+
+
+def atlas_study(wildcards):
+    """What the atlas tells of the study, apart from its tables and images."""
+    rows = {name: config["datasets"][name] for name in DATASETS}
+    variants = {name: config["variants"][name] for name in VARIANTS}
+    tables = ("datasets", "models", "variants", "measures", "probes")
+    masking = {
+        name: {key: LABELS[f"{key}s"][row[key]] for key in ("segmenter", "prompt")}
+        for name, row in rows.items()
+    }
+    whole = (name for name, row in variants.items() if row["keep"] == "everything")
+    return {
+        "name": STUDY,
+        "title": config["studies"][STUDY]["title"],
+        "seed": config["seed"],
+        "max_mb": config["atlas"]["max_mb"],
+        "labels": labels_of(*tables),
+        "datasets": DATASETS,
+        "models": MODELS,
+        "variants": variants,
+        "measures": {name: config["measures"][name] for name in MEASURES},
+        "places": PLACES,
+        "reference": next(whole, None),
+        "masking": masking,
+        "passing": config["passing_masks"],
+    }
+
+
+def config_of_study(wildcards):
+    """The rows that the study selects and the settings of its analyses, defaults filled in.
+
+    Without what changes no number: labels, and how files are brought.
+    """
+    chosen = config["studies"][STUDY]
+    selected = {
+        table: {name: config[table][name] for name in chosen[table]}
+        for table in ("datasets", "models", "variants", "measures", "probes")
+    }
+    rows = selected["datasets"].values()
+    prompts = {row[key] for row in rows for key in ("prompt", "second_prompt") if row[key]}
+    settings = ("seed", "folds", "solver", "bootstrap", "similarity", "neighbors", "umap")
+    return {
+        "study": STUDY,
+        **selected,
+        "segmenters": {row["segmenter"]: config["segmenters"][row["segmenter"]] for row in rows},
+        "prompts": {name: config["prompts"][name] for name in sorted(prompts)},
+        **{name: config[name] for name in (*settings, "passing_masks")},
+    }
+
+
+def packages_of_environments():
+    """The names of all packages that the environments of the rules pin."""
+    names = set()
+    for path in sorted((ROOT / "envs").glob("*.yaml")):
+        *conda, last = yaml.safe_load(path.read_text("utf-8"))["dependencies"]
+        names |= {re.split("=+", pin)[0] for pin in [*conda, *last["pip"]]}
+    return sorted(names - {"python", "pip"})
+
+
+def commit_of_workflow(wildcards):
+    """The commit that runs: a namespace, because Snakemake compares plain values only (see `way_of`)."""
+    return SimpleNamespace(commit=commit_of(ROOT))

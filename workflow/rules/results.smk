@@ -6,6 +6,7 @@ localrules:
     compare_with_paper,
     summarise_masks,
     summarise_datasets,
+    make_atlas,
     make_report,
 
 
@@ -583,6 +584,50 @@ rule make_results:
         rules.plot_component_curves.output,
         rules.plot_additivity.output,
         rules.plot_neighbors.output,
+
+
+# One page to look at, from what is there: it draws and selects, and computes nothing.
+rule make_atlas:
+    input:
+        table1=rules.write_table1.output.csv,
+        masks=rules.gather_tables.output.masks,
+        summary=rules.summarise_masks.output.csv,
+        fallbacks=rules.summarise_masks.output.fallbacks_csv,
+        similarity=rules.gather_tables.output.similarity,
+        calibration=rules.gather_tables.output.calibration,
+        neighbors=rules.gather_tables.output.neighbors,
+        umap=rules.gather_tables.output.umap,
+        trustworthiness=rules.gather_tables.output.trustworthiness,
+        manifests=collect(rules.write_manifest.output.manifest, dataset=DATASETS),
+        shards=rules.plot_variants.input.shards,
+        features=collect(rules.extract_features.output.features, **OF_MODELS),
+        predictions=collect(rules.fit_probes.output.predictions, **OF_MODELS),
+        claims=rules.judge_claims.output.csv,
+        weights=weight_records,
+    output:
+        html=f"{RESULTS}/atlas.html",
+    log:
+        f"results/logs/make_atlas/{STUDY}.log",
+    benchmark:
+        f"results/benchmarks/make_atlas/{STUDY}.tsv"
+    conda:
+        "../../envs/figures.yaml"
+    params:
+        study=atlas_study,
+        config=config_of_study,
+        kinds=[config["datasets"][name]["kind"] for name in DATASETS],
+        mask_notes=rules.summarise_masks.params.notes,
+        packages=packages_of_environments(),
+        way=commit_of_workflow,
+        parts=digest_of(
+            *sorted(
+                f"resources/atlas/{path.name}"
+                for path in (ROOT / "workflow/resources/atlas").iterdir()
+            )
+        ),
+        code=code("make_atlas.py"),
+    script:
+        "../scripts/make_atlas.py"
 
 
 # A Snakemake of its own reads what this run has recorded and changes nothing, so it needs no lock. It belongs to the
