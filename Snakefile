@@ -28,6 +28,7 @@ sys.path.insert(0, str(ROOT / "workflow"))
 from halfseen.choices import read_choices
 from halfseen.config import check_config, take_labels
 from halfseen.digests import code_digest, content_digest
+from halfseen.doses import has_doses
 from halfseen.fetching import is_of_row, missing_files
 from halfseen.ledger import MEASURE_KINDS, read_ledger, tables_of
 from halfseen.provenance import commit_of

@@ -8,6 +8,7 @@ from matplotlib.colors import to_hex
 from halfseen.figures import (
     plot_additivity,
     plot_component_curves,
+    plot_dose_response,
     plot_mask_examples,
     plot_mask_quality,
     plot_model_map,
@@ -94,6 +95,29 @@ def test_matrices_of_many_models_are_printed_narrowly():
     labels = LABELS | {"models": {name: name for name in names}}
     matrix = axes_with_texts(plot_similarity(wide, labels, "Measure"))[0]
     assert [text.get_text() for text in matrix.texts[:3]] == ["1", ".10", ".10"]
+
+
+def test_models_that_do_not_fit_in_a_row_go_to_a_second_one_under_their_names():
+    names = [f"model_{number}" for number in range(7)]
+    labels = LABELS | {"models": {name: f"A network of the number {name[-1]}" for name in names}}
+    cells = product(LABELS["datasets"], names, VARIANTS, VARIANTS)
+    table = pd.DataFrame(cells, columns=["dataset", "model", "variant_x", "variant_y"])
+    numbers = table.model.str[-1].astype(int)
+    table["similarity"] = np.where(table.variant_x == table.variant_y, 1, numbers / 10)
+    figure = plot_similarity(table, labels, "CKA")
+    panels = [axis for axis in figure.axes[:16] if axis.axison]
+    assert len(panels) == 14
+    for place, axis in enumerate(panels):
+        model = place % 7
+        assert axis.get_title().replace("\n", " ") == labels["models"][names[model]]
+        assert axis.texts[1].get_text() == f".{model}0"
+        spec = axis.get_subplotspec()
+        assert (spec.rowspan.start, spec.colspan.start) == (
+            2 * (place // 7) + model // 4,
+            model % 4,
+        )
+        if model % 4 == 0:
+            assert axis.get_ylabel() == list(LABELS["datasets"].values())[place // 7]
 
 
 def test_every_matrix_has_the_scale_from_0_to_1():
@@ -262,3 +286,31 @@ def test_a_contact_sheet_of_an_empty_or_a_full_mask_has_no_outline(value):
     row, image, mask = example("a")
     figure = plot_mask_examples({"Best": [(row, image, np.full_like(mask, value))]}, "Pets")
     assert not figure.axes[0].collections
+
+
+def test_responses_are_drawn_over_their_doses_with_intervals_and_nulls(tmp_path):
+    rows = [
+        (dataset, model, quantity, keep, shown, 0.5 * shown)
+        for dataset in LABELS["datasets"]
+        for model in LABELS["models"]
+        for quantity in ("balanced accuracy", "CKA with the original")
+        for keep in ("center", "border")
+        for shown in (0.2, 0.6, 1.0)
+    ]
+    names = ["dataset", "model", "quantity", "keep", "shown", "value"]
+    table = pd.DataFrame(rows, columns=names)
+    table = table.assign(low=table.value - 0.1, high=table.value + 0.2, null=0.05)
+    colors = {"center": COLORS[3], "border": COLORS[4]}
+    figure = plot_dose_response(table, LABELS, colors)
+    panels = [axis for axis in figure.axes if axis.containers]
+    assert len(panels) == 8
+    for axis in panels:
+        for drawn, color in zip(axis.containers, colors.values(), strict=True):
+            line, _, (bars,) = drawn.lines
+            assert line.get_xdata().tolist() == [0.2, 0.6, 1.0]
+            assert line.get_ydata() == pytest.approx([0.1, 0.3, 0.5])
+            assert to_hex(line.get_color()) == color.lower()
+            ends = [segment[:, 1].tolist() for segment in bars.get_segments()]
+            assert np.ravel(ends) == pytest.approx([0, 0.3, 0.2, 0.5, 0.4, 0.7])
+    assert "balanced accuracy" in panels[0].get_ylabel()
+    save_figure(figure, [tmp_path / "figure.png"])

@@ -1,5 +1,6 @@
 """The whole study through Snakemake, in a copy of the workflow that the tests may edit."""
 
+import math
 import re
 import shutil
 from collections import Counter
@@ -283,6 +284,14 @@ def test_a_new_variant_leaves_the_others_as_they_are(study):
         assert {name: file[name]["features"][:].tobytes() for name in before} == before
 
 
+def test_circles_of_several_radii_are_drawn_as_dose_and_response(study):
+    study.run("results/minute/figures/dose_response.png")
+    table = pd.read_csv(study.folder / "results/minute/dose_response.csv")
+    shown = table[table.keep == "center"].groupby("variant").shown.first()
+    expected = {"keyhole": 0.01 * math.pi, "center": 0.16 * math.pi, "original": 1}
+    assert shown.to_dict() == pytest.approx(expected, rel=0.01)
+
+
 def test_what_removed_rows_left_on_disk_is_named_and_on_request_deleted(study):
     def remove_variant(config):
         del config["variants"]["keyhole"]
@@ -292,9 +301,10 @@ def test_what_removed_rows_left_on_disk_is_named_and_on_request_deleted(study):
     left = sorted(
         str(path.relative_to(study.folder))
         for path in (study.folder / "results").rglob("*")
-        if re.fullmatch(r"tiny\..*", path.name)
+        if re.fullmatch(r"(tiny|dose_response)\..*", path.name)
     )
     assert "results/features/emoji_scenes/tiny.h5" in left
+    assert "results/minute/figures/dose_response.png" in left
     features = "results/features/emoji_scenes/image_statistics.h5"
     lines = [*left, f"variant keyhole in {features}"]
     others = study.bytes_of("**/image_statistics.csv")

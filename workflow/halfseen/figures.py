@@ -140,20 +140,20 @@ def plot_transfer(cells, labels):
 def _plot_matrices(table, labels, keys, scale_label):
     """Heat maps of a table whose `keys` are the columns of the row, the column and the value."""
     row_key, column_key, value_key = keys
-    datasets, models = table.dataset.unique(), table.model.unique()
+    bands = _bands(table)
+    columns = len(bands[0][1])
     # The matrices are square: of many models in a row, they are low.
-    panel = (TEXT_WIDTH_IN - 1.5) / len(models)
-    figure, axes = _grid(len(datasets), len(models), panel + 0.25)
+    figure, axes = _grid(len(bands), columns, (TEXT_WIDTH_IN - 1.5) / columns + 0.25)
     variants = table[row_key].unique()
     names = [labels["variants"][variant] for variant in variants]
-    for row, dataset in zip(axes, datasets, strict=True):
-        for axis, model in zip(row, models, strict=True):
+    for row, (dataset, models) in zip(axes, bands, strict=True):
+        for axis, model in zip(row, models, strict=False):
             cell = _cell(table, dataset, model)
             matrix = cell.pivot(index=row_key, columns=column_key, values=value_key)
             values = matrix.loc[variants, variants].to_numpy()
             sns.heatmap(
                 values, vmin=0, vmax=1, cmap=HEAT, square=True, cbar=False, ax=axis,
-                annot=_printed(values, narrow=len(models) > 3), fmt="", annot_kws={"size": 7},
+                annot=_printed(values, narrow=columns > 3), fmt="", annot_kws={"size": 7},
                 linewidths=0.5, linecolor="white",
                 xticklabels=names, yticklabels=names if axis is row[0] else False,
             )  # fmt: skip
@@ -163,7 +163,7 @@ def _plot_matrices(table, labels, keys, scale_label):
                 axis.get_xticks() if shown else [], shown, rotation=35, ha="right",
                 rotation_mode="anchor",
             )  # fmt: skip
-    _name_grid(axes, datasets, models, labels)
+    _name_panels(axes, bands, labels)
     scale = plt.cm.ScalarMappable(plt.Normalize(0, 1), HEAT)
     figure.colorbar(
         scale, ax=axes, shrink=0.6, aspect=30, pad=0.02, label=scale_label
@@ -180,6 +180,8 @@ def _printed(values, narrow):
 
 
 MARKERS = "osD^vP*Xhp"
+# Panels side by side: with more, five variants are not told apart in print.
+MOST_COLUMNS = 5
 
 
 def plot_model_map(table, labels, colors):
@@ -221,10 +223,10 @@ def plot_component_curves(table, labels, colors):
     A panel per data set (row) and model (column), a line per variant. `table` has the columns
     dataset, model, variant_x, variant_y, removed and similarity.
     """
-    datasets, models = table.dataset.unique(), table.model.unique()
-    figure, axes = _grid(len(datasets), len(models), 1.7)
-    for row, dataset in zip(axes, datasets, strict=True):
-        for axis, model in zip(row, models, strict=True):
+    bands = _bands(table)
+    figure, axes = _grid(len(bands), len(bands[0][1]), 1.7)
+    for row, (dataset, models) in zip(axes, bands, strict=True):
+        for axis, model in zip(row, models, strict=False):
             for variant, line in _cell(table, dataset, model).groupby("variant_y", sort=False):
                 axis.plot(line.removed, line.similarity, color=colors[variant], lw=1.3)
             axis.set(ylim=(0, 1), yticks=[0, 0.5, 1], xlim=(0, table.removed.max()))
@@ -233,13 +235,48 @@ def plot_component_curves(table, labels, colors):
                 axis.set_yticklabels([])
             if axis in axes[-1]:
                 axis.set_xlabel("components removed")
-    _name_grid(axes, datasets, models, labels)
-    for row in axes:
-        row[0].set_ylabel(row[0].get_ylabel() + "\nCKA with original", fontweight="normal")
+    _name_panels(axes, bands, labels, "CKA with original")
     shown = table.variant_y.unique()
     handles = [plt.Line2D([], [], color=colors[name], lw=1.6) for name in shown]
     names = [labels["variants"][name] for name in shown]
     figure.legend(handles, names, loc="outside lower center", ncols=len(names))
+    return figure
+
+
+def plot_dose_response(table, labels, colors):
+    """Balanced accuracy, and similarity with the original, by how much of the image is shown.
+
+    A panel per quantity and data set (rows) and model (column), a line per kind of circle with the
+    95 % intervals, dashes where nothing known scores. `table` is that of `dose_table`; `colors`
+    {kind of circle: colour}.
+    """
+    quantities = table.quantity.unique()
+    bands = [(*band, name) for band in _bands(table) for name in quantities]
+    figure, axes = _grid(len(bands), len(bands[0][1]), 1.5)
+    for row, (dataset, models, quantity) in zip(axes, bands, strict=True):
+        part = table[table.quantity == quantity]
+        for axis, model in zip(row, models, strict=False):
+            for kind, line in _cell(part, dataset, model).groupby("keep", sort=False):
+                errors = [line.value - line.low, line.high - line.value]
+                axis.errorbar(
+                    line.shown, line.value, np.clip(errors, 0, None), color=colors[kind],
+                    lw=1.3, elinewidth=0.8, marker="o", markersize=2.5,
+                )  # fmt: skip
+                axis.plot(line.shown, line.null, color="#555555", lw=0.7, ls="--")
+            axis.set(xlim=(0, 1.03), ylim=(min(0, part.low.min()), 1.03), yticks=[0, 0.5, 1])
+            if axis is not row[0]:
+                axis.set_yticklabels([])
+            if axis in axes[-1]:
+                axis.set_xlabel("share of image")
+    for number, name in enumerate(quantities):
+        part = axes[number :: len(quantities)]
+        _name_panels(part, _bands(table), labels, name, titles=number == 0)
+    names = {"center": "inside of the circle", "border": "outside of the circle"}
+    kinds = list(table.keep.unique())
+    handles = [plt.Line2D([], [], color=colors[kind], lw=1.6) for kind in kinds]
+    figure.legend(
+        handles, [names[kind] for kind in kinds], loc="outside lower center", ncols=len(kinds)
+    )
     return figure
 
 
@@ -290,15 +327,16 @@ def plot_neighbors(neighbors, umap, labels, colors):
     dataset, model, variant, x and y. The dashed line marks the share of a variant's own kind if the
     variant played no part.
     """
-    datasets, models = neighbors.dataset.unique(), neighbors.model.unique()
-    figure, axes = _grid(2 * len(datasets), len(models), 1.75)
-    for i, dataset in enumerate(datasets):
+    bands = _bands(neighbors)
+    figure, axes = _grid(2 * len(bands), len(bands[0][1]), 1.75)
+    for i, (dataset, models) in enumerate(bands):
         for j, model in enumerate(models):
             bars, points = axes[2 * i, j], axes[2 * i + 1, j]
             _draw_composition(bars, _cell(neighbors, dataset, model), labels, colors, names=j == 0)
             _draw_umap(points, _cell(umap, dataset, model), colors)
-            bars.set_xlabel("share of neighbours", labelpad=1)
-    _name_grid(axes[::2], datasets, models, labels)
+        axes[2 * i, 0].set_xlabel("share of neighbours", labelpad=1)
+    _name_panels(axes[::2], bands, labels)
+    _name_panels(axes[1::2], bands, labels, titles=False)
     handles = [
         plt.Line2D([], [], marker="s", ls="", ms=6, color=color) for color in colors.values()
     ]
@@ -358,11 +396,34 @@ def _grid(rows, columns, row_height):
     )
 
 
-def _name_grid(axes, datasets, models, labels):
-    for axis, model in zip(axes[0], models, strict=True):
-        axis.set_title(labels["models"][model])
-    for row, dataset in zip(axes, datasets, strict=True):
-        row[0].set_ylabel(labels["datasets"][dataset], fontweight="bold")
+def _bands(table):
+    """(data set, models) of every row of panels; models that do not fit in one are split evenly."""
+    models = list(table.model.unique())
+    n_rows = -(-len(models) // MOST_COLUMNS)
+    width = -(-len(models) // n_rows)
+    parts = [models[first : first + width] for first in range(0, len(models), width)]
+    return [(dataset, part) for dataset in table.dataset.unique() for part in parts]
+
+
+def _name_panels(axes, bands, labels, quantity=None, titles=True):
+    """Name the models above the panels, the data set and `quantity` beside them; blank the rest.
+
+    A model is named once where all data sets have it in the same column.
+    """
+    once = len({tuple(models) for _, models in bands}) == 1
+    for number, (row, (dataset, models)) in enumerate(zip(axes, bands, strict=True)):
+        for axis, model in zip(row, models, strict=False):
+            if titles and not (once and number):
+                axis.set_title(textwrap.fill(labels["models"][model], 80 // len(row)))
+        for axis in row[len(models) :]:
+            axis.set_axis_off()
+        if not titles and quantity is None:
+            continue
+        name = textwrap.fill(labels["datasets"][dataset], 14)
+        row[0].set_ylabel(
+            f"{name}\n{quantity}" if quantity else name,
+            fontweight="normal" if quantity else "bold",
+        )
 
 
 def _cell(table, dataset, model):

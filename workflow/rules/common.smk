@@ -34,6 +34,8 @@ NETWORK_MB = {"sam_vit_h": 12000, "sam_vit_l": 8000, "sam_vit_b": 4000}
 DETECTOR_MB = 4000
 # The headline protocol is asked about other variants only where its row says so.
 CENTERINGS = ["raw", "recentred"] if config["probes"][PROTOCOLS[0]].get("transfer") else []
+ROWS_OF_VARIANTS = {name: config["variants"][name] for name in VARIANTS}
+DOSE_CURVES = ["dose_response"] if has_doses(ROWS_OF_VARIANTS) else []
 # A variant keeps its colour, whatever the study: that of its place in the table.
 PLACES = {name: list(config["variants"]).index(name) for name in VARIANTS}
 # What the costs of jobs depend on.
@@ -336,6 +338,8 @@ def rows_that_are_there(wildcards):
         "model": list(config["models"]),
         "weights": list(config["weights"]),
         "archive": list(config["archives"]),
+        "figure": list(FIGURE_KINDS),
+        "curve": DOSE_CURVES,
         "studies": {name: row["datasets"] for name, row in config["studies"].items()},
         "shards": {name: row["shards"] for name, row in config["datasets"].items()},
         "parts": {name: config["datasets"][name]["extraction_shards"] for name in IN_PARTS},

@@ -565,6 +565,40 @@ rule plot_neighbors:
         "../scripts/plot_neighbors.py"
 
 
+# Of a study with circles of several radii alone; by its wildcard, clean_orphans knows what others left.
+rule plot_dose_response:
+    input:
+        cells=rules.gather_tables.output.cells,
+        similarity=rules.gather_tables.output.similarity,
+    output:
+        csv=f"{RESULTS}/{{curve}}.csv",
+        pdf=f"{RESULTS}/figures/{{curve}}.pdf",
+        svg=f"{RESULTS}/figures/{{curve}}.svg",
+        png=report(
+            f"{RESULTS}/figures/{{curve}}.png",
+            caption="../report/dose_response.rst",
+            category="Results",
+            labels={"result": "Dose and response", "shows": "circles of several radii"},
+        ),
+    log:
+        f"results/logs/plot_dose_response/{STUDY}/{{curve}}.log",
+    benchmark:
+        f"results/benchmarks/plot_dose_response/{STUDY}/{{curve}}.tsv"
+    wildcard_constraints:
+        curve="dose_response",
+    conda:
+        "../../envs/figures.yaml"
+    params:
+        variants=ROWS_OF_VARIANTS,
+        protocol=PROTOCOLS[0],
+        measure=first_measure("linear_cka"),
+        labels=labels_of("datasets", "models"),
+        places=PLACES,
+        code=code("plot_dose_response.py"),
+    script:
+        "../scripts/plot_dose_response.py"
+
+
 # Everything of a study but its report.
 rule make_results:
     input:
@@ -584,6 +618,7 @@ rule make_results:
         rules.plot_component_curves.output,
         rules.plot_additivity.output,
         rules.plot_neighbors.output,
+        collect(rules.plot_dose_response.output, curve=DOSE_CURVES),
 
 
 # One page to look at, from what is there: it draws and selects, and computes nothing.
