@@ -67,6 +67,7 @@ NOT_CALLED = {
     "fetch_dataset.py": {"torch", "safetensors"},
     "plot_variants.py": {"torch"},
     "plot_mask_examples.py": {"torch"},
+    "plot_dose_response.py": {"torch"},
     "make_atlas.py": {"torch"},
 }
 
