@@ -256,13 +256,14 @@ def plot_dose_response(table, labels, colors):
     for row, (dataset, models, quantity) in zip(axes, bands, strict=True):
         part = table[table.quantity == quantity]
         for axis, model in zip(row, models, strict=False):
-            for kind, line in _cell(part, dataset, model).groupby("keep", sort=False):
+            cell = _cell(part, dataset, model).sort_values("shown")
+            for kind, line in cell.groupby("keep"):
                 errors = [line.value - line.low, line.high - line.value]
                 axis.errorbar(
                     line.shown, line.value, np.clip(errors, 0, None), color=colors[kind],
                     lw=1.3, elinewidth=0.8, marker="o", markersize=2.5,
                 )  # fmt: skip
-                axis.plot(line.shown, line.null, color="#555555", lw=0.7, ls="--")
+            axis.plot(cell.shown, cell.null, color="#555555", lw=0.7, ls="--")
             axis.set(xlim=(0, 1.03), ylim=(min(0, part.low.min()), 1.03), yticks=[0, 0.5, 1])
             if axis is not row[0]:
                 axis.set_yticklabels([])

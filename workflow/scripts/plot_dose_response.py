@@ -4,14 +4,15 @@ from halfseen.logs import log_to
 
 log_to(snakemake.log[0])
 
+import pandas as pd
+
 from halfseen.doses import CIRCLES, dose_table
 from halfseen.figures import plot_dose_response
 from halfseen.style import colors_of, save_figure, use_style
-from halfseen.tables import read_table
 
 use_style()
 params = snakemake.params
-cells, similarity = (read_table(snakemake.input[name]) for name in ("cells", "similarity"))
+cells, similarity = (pd.read_csv(snakemake.input[name]) for name in ("cells", "similarity"))
 table = dose_table(cells, similarity, params.variants, params.protocol, params.measure)
 table.to_csv(snakemake.output.csv, index=False)
 colors = colors_of(params.places)
