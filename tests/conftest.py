@@ -15,6 +15,14 @@ def root():
 
 
 @pytest.fixture(scope="session")
+def paper_table1(root):
+    """The paper's Table 1 as it is printed, a table of text."""
+    from halfseen.tables import read_table
+
+    return read_table(root / "workflow/resources/paper_table1.csv")
+
+
+@pytest.fixture(scope="session")
 def write_blank_shard():
     """A function that writes a shard of images, masks and ids whose provenance says nothing."""
     from halfseen.shards import PROVENANCE, write_shard

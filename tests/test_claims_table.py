@@ -21,20 +21,15 @@ def ledger(root):
 
 
 @pytest.fixture(scope="module")
-def table1(root):
-    return read_table(root / "workflow/resources/paper_table1.csv")
-
-
-@pytest.fixture(scope="module")
-def printed(ledger, table1):
+def printed(ledger, paper_table1):
     """The ledger judged by the Table 1 that the paper prints."""
-    return judge_claims(ledger, paper_evidence(table1))[0].set_index("id")
+    return judge_claims(ledger, paper_evidence(paper_table1))[0].set_index("id")
 
 
 @pytest.fixture(scope="module")
-def told(ledger, table1):
+def told(ledger, paper_table1):
     """The ledger and its cells, judged by a study in which what the paper says is so."""
-    return judge_claims(ledger, told_evidence(table1), paper_evidence(table1))
+    return judge_claims(ledger, told_evidence(paper_table1), paper_evidence(paper_table1))
 
 
 # --- what is known of the paper's own table ---
@@ -63,10 +58,10 @@ def test_what_the_paper_does_not_print_in_numbers_is_not_tested_on_its_table(pri
     assert printed.loc["5a"].reason == "the study has no table similarity"
 
 
-def test_with_the_spread_of_its_folds_the_exception_is_within_chance(ledger, table1):
-    plain = paper_evidence(table1)
+def test_with_the_spread_of_its_folds_the_exception_is_within_chance(ledger, paper_table1):
+    plain = paper_evidence(paper_table1)
     cells = plain.tables["cells"]
-    spread = 2 * table1.balanced_accuracy_std.astype(float)
+    spread = 2 * paper_table1.balanced_accuracy_std.astype(float)
     cells = cells.assign(low=cells.low - spread, high=cells.high + spread)
     unpaired = {name: dict(row) for name, row in ledger["estimands"].items()}
     del unpaired["score"]["paired"]
@@ -107,10 +102,10 @@ def test_the_paper_s_own_verdict_stands_beside_ours(told):
     assert by_paper[["1", "2", "14", "5a", "Q1"]].tolist() == [FAILS, HOLDS, HOLDS, "", ""]
 
 
-def test_the_paper_s_table_says_nothing_of_data_that_it_does_not_print(ledger, table1):
+def test_the_paper_s_table_says_nothing_of_data_that_it_does_not_print(ledger, paper_table1):
     paper = ledger["paper"] | {"datasets": ledger["paper"]["datasets"] | {"dtd": "DTD"}}
     first = ledger["claims"][0] | {"datasets": ["dtd"]}
-    evidence = paper_evidence(table1)
+    evidence = paper_evidence(paper_table1)
     claims, _ = judge_claims(ledger | {"paper": paper, "claims": [first]}, evidence, evidence)
     assert claims[["verdict", "elsewhere", "by_paper"]].iloc[0].tolist() == [
         FAILS,
@@ -140,9 +135,9 @@ def test_the_cells_add_up(told):
     assert cells.groupby("id", sort=False).size().tolist() == claims.n_cells.tolist()
 
 
-def test_another_study_is_named_as_such_and_what_it_lacks_too(ledger, table1):
+def test_another_study_is_named_as_such_and_what_it_lacks_too(ledger, paper_table1):
     own = paper_evidence(
-        table1[table1.model == "swav"].replace({"swav": "lite", "cifar100": "toys"})
+        paper_table1[paper_table1.model == "swav"].replace({"swav": "lite", "cifar100": "toys"})
     )
     study = Evidence(
         own.tables, {"toys": "toys"}, ["lite"], own.choices,
@@ -156,8 +151,8 @@ def test_another_study_is_named_as_such_and_what_it_lacks_too(ledger, table1):
     assert (second.verdict, second.reason) == (NOT_TESTED, "the study has no DINOv2")
 
 
-def test_the_paper_as_evidence_has_every_pair_once(table1):
-    differences = paper_evidence(table1).tables["differences"]
+def test_the_paper_as_evidence_has_every_pair_once(paper_table1):
+    differences = paper_evidence(paper_table1).tables["differences"]
     # 10 pairs of variants in each of 10 cells; 10 pairs of models on 2 x 5 variants.
     assert differences.compares.value_counts().to_dict() == {"variants": 100, "models": 100}
     assert not differences.duplicated(["dataset", "compares", "within", "first", "second"]).any()

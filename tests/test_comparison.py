@@ -10,11 +10,6 @@ from halfseen.tables import read_table
 # --- the paper's Table 1 ---
 
 
-@pytest.fixture(scope="module")
-def paper(root):
-    return read_table(root / "workflow/resources/paper_table1.csv")
-
-
 def table1(*cells):
     rows = [
         {
@@ -36,8 +31,8 @@ CELLS = table1(
 )
 
 
-def test_a_cell_has_the_paper_s_number_beside_it_and_says_where_the_protocols_differ(paper):
-    beside = beside_paper(CELLS, paper)
+def test_a_cell_has_the_paper_s_number_beside_it_and_says_where_the_protocols_differ(paper_table1):
+    beside = beside_paper(CELLS, paper_table1)
     assert beside.paper_mean.tolist() == ["", 0.71, 0.44, 0.71, ""]
     assert beside.paper_std.tolist() == ["", 0.02, 0.01, 0.02, ""]
     assert beside.difference[[0, 4]].tolist() == ["", ""]
@@ -47,47 +42,47 @@ def test_a_cell_has_the_paper_s_number_beside_it_and_says_where_the_protocols_di
     ]  # fmt: skip
 
 
-def test_our_own_columns_and_the_order_of_the_rows_stay(paper):
+def test_our_own_columns_and_the_order_of_the_rows_stay(paper_table1):
     table = CELLS.set_index(pd.Index([9, 8, 7, 6, 5]))
-    beside = beside_paper(table, paper)
+    beside = beside_paper(table, paper_table1)
     pd.testing.assert_frame_equal(beside[list(CELLS)], CELLS)
     added = ["paper_mean", "paper_std", "difference", "differs"]
     assert list(beside) == [*CELLS, *added]
 
 
-def test_the_table_can_be_written_and_read(paper, tmp_path):
-    write_table(tmp_path / "table.csv", beside_paper(CELLS, paper))
+def test_the_table_can_be_written_and_read(paper_table1, tmp_path):
+    write_table(tmp_path / "table.csv", beside_paper(CELLS, paper_table1))
     back = pd.read_csv(tmp_path / "table.csv")
     assert back.paper_mean.isna().tolist() == [True, False, False, False, True]
     assert back.paper_mean[1] == 0.71
 
 
-def test_a_table_that_does_not_say_its_protocol_is_not_compared(paper):
+def test_a_table_that_does_not_say_its_protocol_is_not_compared(paper_table1):
     with pytest.raises(ValueError, match=r"our Table 1 lacks the columns \['protocol'\]"):
-        beside_paper(CELLS.drop(columns="protocol"), paper)
+        beside_paper(CELLS.drop(columns="protocol"), paper_table1)
 
 
-def test_a_cell_that_the_paper_has_twice_is_named(paper):
-    twice = pd.concat([paper, paper[7:8]])
+def test_a_cell_that_the_paper_has_twice_is_named(paper_table1):
+    twice = pd.concat([paper_table1, paper_table1[7:8]])
     with pytest.raises(ValueError, match=r"\['cifar100', 'swav', 'background'\] twice"):
         beside_paper(CELLS, twice)
 
 
-def test_the_paper_s_table_is_whole_and_of_our_names(paper, root):
+def test_the_paper_s_table_is_whole_and_of_our_names(paper_table1, root):
     config = yaml.safe_load((root / "config.yaml").read_text())
     study = config["studies"]["paper"]
-    cells = set(paper[["dataset", "model", "variant"]].itertuples(index=False, name=None))
+    cells = set(paper_table1[["dataset", "model", "variant"]].itertuples(index=False, name=None))
     assert cells == {
         (dataset, model, variant)
         for dataset in ("cifar100", "caltech101")
         for model in study["models"]
         for variant in study["variants"]
     }
-    assert len(paper) == 50
-    assert paper.balanced_accuracy_mean.between(0.19, 0.98).all()
-    assert paper.balanced_accuracy_std.between(0, 0.03).all()
+    assert len(paper_table1) == 50
+    assert paper_table1.balanced_accuracy_mean.between(0.19, 0.98).all()
+    assert paper_table1.balanced_accuracy_std.between(0, 0.03).all()
     # what the paper says of its own table
-    wide = paper.pivot(
+    wide = paper_table1.pivot(
         index=["dataset", "model"], columns="variant", values="balanced_accuracy_mean"
     )
     lower = wide[wide.original <= wide.foreground].index.tolist()

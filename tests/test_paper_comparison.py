@@ -14,11 +14,6 @@ from halfseen.tables import read_table
 from halfseen.uncertainty import corrected_fold_se
 
 
-@pytest.fixture(scope="module")
-def paper(root):
-    return read_table(root / "workflow/resources/paper_table1.csv")
-
-
 def table1(*cells):
     rows = [
         {
@@ -53,9 +48,9 @@ def test_a_printed_zero_is_not_certainty():
     assert printed_fold_se(0.0, 5) == pytest.approx(spread, rel=0.01)
 
 
-def test_a_difference_is_told_in_units_of_both_standard_errors(paper):
+def test_a_difference_is_told_in_units_of_both_standard_errors(paper_table1):
     ours = table1(("caltech101", "mae", "foreground", "paper", 0.75, 0.03))
-    row = compare_with_paper(beside_paper(ours, paper)).iloc[0]
+    row = compare_with_paper(beside_paper(ours, paper_table1)).iloc[0]
     assert list(row.index) == COMPARED
     assert (row.ours, row.paper, row.paper_std) == (0.75, 0.71, 0.02)
     assert row.paper_se == pytest.approx(printed_fold_se(0.02, 5))
@@ -64,52 +59,54 @@ def test_a_difference_is_told_in_units_of_both_standard_errors(paper):
     assert row.differs == ""
 
 
-def test_cells_that_the_paper_lacks_and_single_folds_are_left_out(paper, tmp_path):
+def test_cells_that_the_paper_lacks_and_single_folds_are_left_out(paper_table1, tmp_path):
     ours = table1(
         ("cifar100", "swav", "original", "nested", 0.66, 0.01),
         ("cifar100", "swav", "original", "published", 0.70, ""),
         ("emoji_scenes", "swav", "original", "nested", 0.66, 0.01),
     )
-    compared = compare_with_paper(beside_paper(ours, paper))
+    compared = compare_with_paper(beside_paper(ours, paper_table1))
     assert compared[["dataset", "protocol"]].to_numpy().tolist() == [["cifar100", "nested"]]
     assert compared.differs.iloc[0] == "protocol nested, not paper"
     write_table(tmp_path / "table.csv", compared)
-    none = compare_with_paper(beside_paper(ours.iloc[2:], paper))
+    none = compare_with_paper(beside_paper(ours.iloc[2:], paper_table1))
     write_table(tmp_path / "none.csv", none, may_be_empty=True)
     assert list(read_table(tmp_path / "none.csv")) == COMPARED
 
 
-def test_the_table_that_was_written_compares_like_the_one_in_memory(paper, tmp_path):
-    beside = beside_paper(table1(("cifar100", "mae", "border", "paper", 0.2, 0.01)), paper)
+def test_the_table_that_was_written_compares_like_the_one_in_memory(paper_table1, tmp_path):
+    beside = beside_paper(table1(("cifar100", "mae", "border", "paper", 0.2, 0.01)), paper_table1)
     write_table(tmp_path / "table1.csv", beside)
     read = compare_with_paper(read_table(tmp_path / "table1.csv"))
     pd.testing.assert_frame_equal(read, compare_with_paper(beside), rtol=1e-8)
 
 
-def test_twins_of_the_paper_s_folds_lie_within_two_standard_errors_as_often_as_they_should(paper):
+def test_twins_of_the_paper_s_folds_lie_within_two_standard_errors_as_often_as_due(paper_table1):
     rng = np.random.default_rng(1)
     rows = [
         (row.dataset, row.model, row.variant, f"twin_{twin}", None, 0.0)
         for twin in range(40)
-        for row in paper.itertuples()
+        for row in paper_table1.itertuples()
     ]
-    se = np.array([printed_fold_se(float(std), 5) for std in paper.balanced_accuracy_std] * 40)
-    means = np.tile(paper.balanced_accuracy_mean.astype(float), 40)
+    se = np.array(
+        [printed_fold_se(float(std), 5) for std in paper_table1.balanced_accuracy_std] * 40
+    )
+    means = np.tile(paper_table1.balanced_accuracy_mean.astype(float), 40)
     ours = table1(*rows).assign(
         fold_se=se, balanced_accuracy_mean=means + rng.normal(0, se) + rng.normal(0, se)
     )
-    compared = compare_with_paper(beside_paper(ours, paper))
+    compared = compare_with_paper(beside_paper(ours, paper_table1))
     within = (compared.difference_in_se.abs() <= 2).mean()
     assert within == pytest.approx(0.9545, abs=0.015)
 
 
-def test_the_summary_counts_and_names_the_farthest_cell(paper):
+def test_the_summary_counts_and_names_the_farthest_cell(paper_table1):
     ours = table1(
         ("cifar100", "swav", "original", "nested", 0.65, 0.01),
         ("cifar100", "mae", "border", "nested", 0.02, 0.01),
         ("cifar100", "mae", "border", "paper", 0.22, 0.01),
     )
-    nested, own = comparison_summary(compare_with_paper(beside_paper(ours, paper))).to_dict(
+    nested, own = comparison_summary(compare_with_paper(beside_paper(ours, paper_table1))).to_dict(
         "records"
     )
     assert (nested["protocol"], nested["n_cells"], nested["n_within_2_se"]) == ("nested", 2, 1)

@@ -23,7 +23,7 @@ extremes of both bound the difference, which is right however they do, and wide.
 sets are independent, and the distances from their limits add in squares (Zou and Donner 2008).
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from operator import attrgetter
 
@@ -158,9 +158,9 @@ def claim_cells(claim, ledger, evidence):
             try:
                 own = {"dataset": dataset, "model": model} | each
                 tested = TESTS[kind](spec, own, ledger["estimands"], evidence)
-                cells.append(Cell(**vars(cell) | tested))
+                cells.append(replace(cell, **tested))
             except Untested as lack:
-                cells.append(Cell(**vars(cell) | {"reason": str(lack)}))
+                cells.append(replace(cell, reason=str(lack)))
     return cells, scope
 
 

@@ -3,11 +3,11 @@
 import numpy as np
 import pandas as pd
 
+from halfseen.geometry import SIZE_PX
 from halfseen.variants import visible_pixels
 
 CIRCLES = ("center", "border")
 ACCURACY, SIMILARITY = "balanced accuracy", "CKA with the original"
-SIDE = 224
 
 
 def has_doses(variants):
@@ -15,9 +15,9 @@ def has_doses(variants):
     return any(len(_radii(variants, kind)) > 1 for kind in CIRCLES)
 
 
-def shown_share(row, side=SIDE):
-    """Share of the pixels of a square image that a variant's row shows, 0 to 1, counted."""
-    nothing = np.zeros((1, side, side), dtype=bool)
+def shown_share(row):
+    """Share of the pixels of an image that a variant's row shows, 0 to 1, counted."""
+    nothing = np.zeros((1, SIZE_PX, SIZE_PX), dtype=bool)
     return float(visible_pixels(row["keep"], nothing, row.get("radius")).mean())
 
 

@@ -19,6 +19,7 @@ from halfseen.progress import progress_bar
 from halfseen.recipes import own_view
 from halfseen.shards import read_batches, read_by_image
 from halfseen.variants import MASKED, hide, visible_pixels
+from halfseen.weights import read_record
 
 # Keys of a model's row that change no feature: every job asserts it of the last two.
 NOT_IN_KEY = {"weights", "batch_size", "compile"}
@@ -26,6 +27,19 @@ NOT_IN_KEY = {"weights", "batch_size", "compile"}
 COMMON_BATCH = 256
 # Rows that are copied at a time.
 BLOCK_ROWS = 4096
+
+
+def model_and_batch(row, weights):
+    """A model's row with the path and the hash of its weights, and its batch size: (dict, size).
+
+    `weights` are the paths of the file and of its record, nothing for a model without weights.
+    """
+    model = dict(row)
+    batch_size = model.pop("batch_size")
+    if weights:
+        model["weights"], record = weights
+        model["sha256"] = model["sha256"] or read_record(record)["sha256"]
+    return model, batch_size
 
 
 def feature_inputs(shards, manifest, model, seed, code):

@@ -2,6 +2,7 @@
 
 import json
 import textwrap
+from itertools import product
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -251,9 +252,9 @@ def plot_dose_response(table, labels, colors):
     {kind of circle: colour}.
     """
     quantities = table.quantity.unique()
-    bands = [(*band, name) for band in _bands(table) for name in quantities]
-    figure, axes = _grid(len(bands), len(bands[0][1]), 1.5)
-    for row, (dataset, models, quantity) in zip(axes, bands, strict=True):
+    bands = _bands(table)
+    figure, axes = _grid(len(bands) * len(quantities), len(bands[0][1]), 1.5)
+    for row, ((dataset, models), quantity) in zip(axes, product(bands, quantities), strict=True):
         part = table[table.quantity == quantity]
         for axis, model in zip(row, models, strict=False):
             cell = _cell(part, dataset, model).sort_values("shown")
@@ -270,8 +271,7 @@ def plot_dose_response(table, labels, colors):
             if axis in axes[-1]:
                 axis.set_xlabel("share of image")
     for number, name in enumerate(quantities):
-        part = axes[number :: len(quantities)]
-        _name_panels(part, _bands(table), labels, name, titles=number == 0)
+        _name_panels(axes[number :: len(quantities)], bands, labels, name, titles=number == 0)
     names = {"center": "inside of the circle", "border": "outside of the circle"}
     kinds = list(table.keep.unique())
     handles = [plt.Line2D([], [], color=colors[kind], lw=1.6) for kind in kinds]

@@ -11,6 +11,7 @@ from statistics import median
 import pandas as pd
 
 from halfseen.costs import FORMULAS, Size
+from halfseen.datasets.folder import MASKS, SUFFIXES
 from halfseen.orphans import pattern_regex
 
 # A benchmark's CPU time is that of its last sample: twice a second for 15.5 s, then every 30 s.
@@ -20,7 +21,6 @@ GPU_PACE = 1 / 8
 # A job that takes no longer than so many starts tells of no network: it kept what was there.
 LEAST_STARTS = 2
 NETWORKS = "build_shard", "extract_features", "extract_part"
-IMAGE_FILES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 COLUMNS = [
     "rule", "subject", "jobs", "jobs_to_run", "core_hours", "core_hours_to_run", "gpu_hours_to_run",
     "core_hours_with_gpu_to_run", "longest_s", "disk_gb_to_run", "memory_gb", "rate",
@@ -184,9 +184,9 @@ def _counted(root):
     """Images and classes of a folder of class/image, 0 and None of one that is not there."""
     n, classes = 0, 0
     for entry in os.scandir(root) if os.path.isdir(root) else ():
-        if entry.is_dir() and entry.name != "masks":
+        if entry.is_dir() and entry.name != MASKS:
             files = os.scandir(entry.path)
-            own = sum(os.path.splitext(file.name)[1].lower() in IMAGE_FILES for file in files)
+            own = sum(os.path.splitext(file.name)[1].lower() in SUFFIXES for file in files)
             n, classes = n + own, classes + bool(own)
     return n, classes or None
 

@@ -93,7 +93,7 @@ def nested(representations, rng, costs, selection_tolerance, transfer, shuffled_
     difference of the two variants' training means. With `shuffled_control`, the same is done for
     the first variant with labels shuffled within folds: what it reaches is chance.
     """
-    found, choice = _Found(representations), {"tolerance": selection_tolerance}
+    found, choice = _Found(representations), solver | {"tolerance": selection_tolerance}
     for variant in representations.variants:
         found.fit(variant, "none", representations.labels, costs, solver, choice)
     if shuffled_control:
@@ -235,7 +235,7 @@ class _Found:
     def fit(self, variant, control, labels, costs, solver, choice=None):
         """Fit the probes of a variant's folds, each with the best of several `costs`.
 
-        `choice`: what the solver does otherwise where a fit only helps to choose.
+        `choice`: the solver's options of fits that only help to choose, if they are others.
         """
         given, costs = self.given, np.asarray(costs, dtype=float)
         features, folds = given.read(variant), given.folds
@@ -243,7 +243,7 @@ class _Found:
         chosen = np.zeros(len(names), dtype=int)
         if len(costs) > 1:
             scores = choose_costs(
-                features, labels, folds, costs, given.n_classes, **solver | choice
+                features, labels, folds, costs, given.n_classes, **choice or solver
             )
             chosen = scores.argmax(axis=1)  # the strongest penalty of equals
             for fold, row, place in zip(names, scores, chosen, strict=True):

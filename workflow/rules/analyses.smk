@@ -17,7 +17,7 @@ rule fit_probes:
         runtime=growing(480),
     params:
         variants=VARIANTS,
-        protocols={name: config["probes"][name] for name in PROTOCOLS},
+        protocols=rows_of("probes"),
         solver=config["solver"],
         seed=config["seed"],
         code=code("fit_probes.py"),
@@ -73,7 +73,7 @@ rule measure_similarity:
         runtime=growing(60),
     params:
         variants=VARIANTS,
-        measures={name: config["measures"][name] for name in MEASURES},
+        measures=rows_of("measures"),
         similarity=config["similarity"],
         seed=config["seed"],
         code=code("measure_similarity.py"),
@@ -103,8 +103,10 @@ rule compare_models:
     params:
         models=MODELS,
         variants=VARIANTS,
-        measures={name: config["measures"][name] for name in MEASURES},
-        pixels=next((name for name in MODELS if config["models"][name]["loader"] == "pixels"), None),
+        measures=rows_of("measures"),
+        pixels=next(
+            (name for name, row in rows_of("models").items() if row["loader"] == "pixels"), None
+        ),
         protocol=PROTOCOLS[0],
         code=code("compare_models.py"),
     script:

@@ -34,8 +34,6 @@ NETWORK_MB = {"sam_vit_h": 12000, "sam_vit_l": 8000, "sam_vit_b": 4000}
 DETECTOR_MB = 4000
 # The headline protocol is asked about other variants only where its row says so.
 CENTERINGS = ["raw", "recentred"] if config["probes"][PROTOCOLS[0]].get("transfer") else []
-ROWS_OF_VARIANTS = {name: config["variants"][name] for name in VARIANTS}
-DOSE_CURVES = ["dose_response"] if has_doses(ROWS_OF_VARIANTS) else []
 # A variant keeps its colour, whatever the study: that of its place in the table.
 PLACES = {name: list(config["variants"]).index(name) for name in VARIANTS}
 # What the costs of jobs depend on.
@@ -54,6 +52,8 @@ PLANNED = (
     "weights",
     "archives",
 )
+# The tables that a study selects from.
+SELECTED = ("datasets", "models", "variants", "measures", "probes")
 FIGURE_KINDS = {"figure2_cca": "mean_squared_cca", "figure3_cka": "linear_cka"}
 
 
@@ -77,6 +77,22 @@ def growing(amount):
         return (amount(wildcards) if callable(amount) else amount) * attempt
 
     return grown
+
+
+def rows_of(table):
+    """{name: row} of what the study selects from a table, in its order."""
+    return {name: config[table][name] for name in config["studies"][STUDY][table]}
+
+
+DOSE_CURVES = ["dose_response"] if has_doses(rows_of("variants")) else []
+
+
+def masking_labels():
+    """How the masks of each of the study's data sets are made: {name: {"segmenter", "prompt"}}."""
+    return {
+        name: {key: LABELS[f"{key}s"][row[key]] for key in ("segmenter", "prompt")}
+        for name, row in rows_of("datasets").items()
+    }
 
 
 def labels_of(*tables):
@@ -405,7 +421,7 @@ def figure_measure(wildcards):
 
 def first_measure(kind):
     """The first of the study's measures that is of a kind; None where it selects none."""
-    found = (name for name in MEASURES if config["measures"][name]["kind"] == kind)
+    found = (name for name, row in rows_of("measures").items() if row["kind"] == kind)
     return next(found, None)
 
 
@@ -421,22 +437,12 @@ def choices_of_study():
 
 def settings_of_study():
     """What the study chose, for the list of choices: keys, and of each table the rows it uses."""
-    rows = {name: config["datasets"][name] for name in DATASETS}
+    rows, masking = rows_of("datasets"), masking_labels()
     prompts = [row["prompt"] for row in rows.values()]
-    labelled = {
-        name: row
-        | {
-            "segmenter": LABELS["segmenters"][row["segmenter"]],
-            "prompt": LABELS["prompts"][row["prompt"]],
-        }
-        for name, row in rows.items()
-    }
     return {
         "selected": {"datasets": DATASETS, "models": MODELS, "variants": VARIANTS},
-        "datasets": labelled,
-        "models": {name: config["models"][name] for name in MODELS},
-        "variants": {name: config["variants"][name] for name in VARIANTS},
-        "probes": {name: config["probes"][name] for name in PROTOCOLS},
+        "datasets": {name: row | masking[name] for name, row in rows.items()},
+        **{table: rows_of(table) for table in ("models", "variants", "probes")},
         "prompts": {name: config["prompts"][name] for name in dict.fromkeys(prompts)},
         **{key: config[key] for key in ("folds", "neighbors", "umap")},
     }
@@ -444,35 +450,30 @@ def settings_of_study():
 
 def trained_models():
     """The study's models with trained weights; an entry of a repository may bring its own."""
-    rows = {name: config["models"][name] for name in MODELS}
     return [
-        name for name, row in rows.items() if row.get("weights") or row["loader"] == "torch_hub"
+        name
+        for name, row in rows_of("models").items()
+        if row.get("weights") or row["loader"] == "torch_hub"
     ]
 
 
 def atlas_study(wildcards):
     """What the atlas tells of the study, apart from its tables and images."""
-    rows = {name: config["datasets"][name] for name in DATASETS}
-    variants = {name: config["variants"][name] for name in VARIANTS}
-    tables = ("datasets", "models", "variants", "measures", "probes")
-    masking = {
-        name: {key: LABELS[f"{key}s"][row[key]] for key in ("segmenter", "prompt")}
-        for name, row in rows.items()
-    }
+    variants = rows_of("variants")
     whole = (name for name, row in variants.items() if row["keep"] == "everything")
     return {
         "name": STUDY,
         "title": config["studies"][STUDY]["title"],
         "seed": config["seed"],
         "max_mb": config["atlas"]["max_mb"],
-        "labels": labels_of(*tables),
+        "labels": labels_of(*SELECTED),
         "datasets": DATASETS,
         "models": MODELS,
         "variants": variants,
-        "measures": {name: config["measures"][name] for name in MEASURES},
+        "measures": rows_of("measures"),
         "places": PLACES,
         "reference": next(whole, None),
-        "masking": masking,
+        "masking": masking_labels(),
         "passing": config["passing_masks"],
     }
 
@@ -482,11 +483,7 @@ def config_of_study(wildcards):
 
     Without what changes no number: labels, and how files are brought.
     """
-    chosen = config["studies"][STUDY]
-    selected = {
-        table: {name: config[table][name] for name in chosen[table]}
-        for table in ("datasets", "models", "variants", "measures", "probes")
-    }
+    selected = {table: rows_of(table) for table in SELECTED}
     rows = selected["datasets"].values()
     prompts = {row[key] for row in rows for key in ("prompt", "second_prompt") if row[key]}
     settings = ("seed", "folds", "solver", "bootstrap", "similarity", "neighbors", "umap")
@@ -499,7 +496,7 @@ def config_of_study(wildcards):
     }
 
 
-def packages_of_environments():
+def packages_of_environments(wildcards):
     """The names of all packages that the environments of the rules pin."""
     names = set()
     for path in sorted((ROOT / "envs").glob("*.yaml")):

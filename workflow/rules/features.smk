@@ -21,7 +21,7 @@ rule extract_features:
         runtime=growing(240),
     params:
         model=model_row,
-        variants={name: config["variants"][name] for name in VARIANTS},
+        variants=rows_of("variants"),
         seed=config["seed"],
         code=code("extract_features.py"),
     script:
@@ -50,7 +50,7 @@ rule extract_part:
         runtime=growing(240),
     params:
         model=model_row,
-        variants={name: config["variants"][name] for name in VARIANTS},
+        variants=rows_of("variants"),
         n_parts=lookup(dpath="datasets/{dataset}/extraction_shards", within=config),
         seed=config["seed"],
         key_code=code("extract_features.py"),
@@ -81,7 +81,7 @@ rule gather_features:
         runtime=growing(60),
     params:
         model=model_row,
-        variants={name: config["variants"][name] for name in VARIANTS},
+        variants=rows_of("variants"),
         seed=config["seed"],
         key_code=code("extract_features.py"),
         code=code("gather_features.py"),

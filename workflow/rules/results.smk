@@ -194,11 +194,11 @@ rule judge_claims:
     params:
         ledger=LEDGER,
         title=config["studies"][STUDY]["title"],
-        datasets={name: config["datasets"][name]["kind"] for name in DATASETS},
+        datasets={name: row["kind"] for name, row in rows_of("datasets").items()},
         models=trained_models(),
         choices=choices_of_study(),
         labels=labels_of("datasets", "models"),
-        notes={name: config["datasets"][name]["mask_note"] for name in DATASETS},
+        notes={name: row["mask_note"] for name, row in rows_of("datasets").items()},
         printed=digest_of("resources/paper_table1.csv"),
         code=code("judge_claims.py"),
     script:
@@ -259,7 +259,7 @@ rule summarise_masks:
         "../../envs/figures.yaml"
     params:
         labels=labels_of("datasets"),
-        notes={name: config["datasets"][name]["mask_note"] for name in DATASETS},
+        notes={name: row["mask_note"] for name, row in rows_of("datasets").items()},
         passing=config["passing_masks"],
         code=code("summarise_masks.py"),
     script:
@@ -397,7 +397,7 @@ rule plot_variants:
         "../../envs/figures.yaml"
     params:
         datasets=DATASETS,
-        variants={name: config["variants"][name] for name in VARIANTS},
+        variants=rows_of("variants"),
         labels=labels_of("datasets", "variants"),
         seed=config["seed"],
         code=code("plot_variants.py"),
@@ -589,7 +589,7 @@ rule plot_dose_response:
     conda:
         "../../envs/figures.yaml"
     params:
-        variants=ROWS_OF_VARIANTS,
+        variants=rows_of("variants"),
         protocol=PROTOCOLS[0],
         measure=first_measure("linear_cka"),
         labels=labels_of("datasets", "models"),
@@ -650,9 +650,9 @@ rule make_atlas:
     params:
         study=atlas_study,
         config=config_of_study,
-        kinds=[config["datasets"][name]["kind"] for name in DATASETS],
+        kinds=[row["kind"] for row in rows_of("datasets").values()],
         mask_notes=rules.summarise_masks.params.notes,
-        packages=packages_of_environments(),
+        packages=packages_of_environments,
         way=commit_of_workflow,
         parts=digest_of(
             *sorted(

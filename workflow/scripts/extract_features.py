@@ -8,18 +8,13 @@ from functools import partial
 
 from halfseen.devices import best_device, keep_freed_memory, use_full_float32, use_threads
 from halfseen.encoders import load_encoder
-from halfseen.extraction import feature_inputs, update_features
+from halfseen.extraction import feature_inputs, model_and_batch, update_features
 from halfseen.manifest import read_manifest
-from halfseen.weights import read_record
 
 keep_freed_memory()
 use_threads(snakemake.threads)
 use_full_float32()
-model = dict(snakemake.params.model)
-batch_size = model.pop("batch_size")
-if snakemake.input.weights:
-    model["weights"], record = snakemake.input.weights
-    model["sha256"] = model["sha256"] or read_record(record)["sha256"]
+model, batch_size = model_and_batch(snakemake.params.model, snakemake.input.weights)
 manifest = read_manifest(snakemake.input.manifest)
 update_features(
     path=snakemake.output.features,

@@ -4,14 +4,11 @@ from halfseen.logs import log_to
 
 log_to(snakemake.log[0])
 
-from halfseen.extraction import feature_inputs, gather_features
+from halfseen.extraction import feature_inputs, gather_features, model_and_batch
 from halfseen.manifest import read_manifest
-from halfseen.weights import read_record
 
-params, model = snakemake.params, dict(snakemake.params.model)
-batch_size = model.pop("batch_size")
-if snakemake.input.weights:
-    model["sha256"] = model["sha256"] or read_record(snakemake.input.weights[1])["sha256"]
+params = snakemake.params
+model, batch_size = model_and_batch(params.model, snakemake.input.weights)
 manifest = read_manifest(snakemake.input.manifest)
 gather_features(
     path=snakemake.output.features,
