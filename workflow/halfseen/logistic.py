@@ -12,6 +12,9 @@ as well as in float64:
   that is fitted well leaves a small number, not the rounded difference of large ones.
 - Logits are linear in the step, so the line search needs no product with the features.
 
+Of all numbers a row and class only the logits and what a step changes them by are kept; what else
+follows from them is formed block by block, so that it stays in the cache and needs no memory.
+
 Where float32 is not enough all the same, as for a class that a huge C lets its rows separate while
 the rounded residuals of the others hide the gradient that is left, float64 takes over.
 """
@@ -26,8 +29,10 @@ import torch
 from halfseen.devices import use_full_float32
 
 BLOCK_ROWS = 256
+# Rows whose probabilities are formed at once.
+SOFTMAX_ROWS = 8192
 # Pairs of steps and gradients that L-BFGS remembers.
-HISTORY = 10
+HISTORY = 6
 # Fits that a path's next start is extrapolated from.
 POINTS = 3
 MAX_TRIALS = 30
@@ -165,8 +170,10 @@ def _batches(trains, d, n_classes, dtype, memory_mb):
     """Indices of the problems that run side by side, in batches of equal size."""
     rows = int(trains.sum(axis=1).max())
     rank = min(rows, d)
-    # Rotated features, logits and their like, weights and the history of L-BFGS; the basis.
-    numbers = rank * rows + n_classes * (10 * rows + (3 * HISTORY + 10) * rank)
+    # Rotated features, logits, probabilities and their like, weights and the history of L-BFGS;
+    # the basis.
+    logits = 2 * rows + 6 * min(rows, SOFTMAX_ROWS)
+    numbers = rank * rows + n_classes * (logits + (2 * HISTORY + 20) * rank)
     each = numbers * dtype.itemsize + 8 * d * rank
     # What the bases are computed with, one after the other: eigh's workspace, QR's copies.
     setup = 8 * (4 * rank**2 + (3 * rows * d if d > rows else 0))
@@ -333,42 +340,71 @@ class _Problems:
 
     def relative_logits(self, weights):
         """Logits (B, K, rows) less that of the true class, which is 0."""
-        logits = weights[:, :, :-1] @ self.x.mT + weights[:, :, -1:]
+        logits = torch.baddbmm(weights[:, :, -1:], weights[:, :, :-1], self.x.mT)
         return logits.sub_(logits.gather(1, self.labels))
 
-    def softmax(self, logits):
-        """Probabilities (B, K, rows) of the other classes, 0 for the true one, and the mean CE."""
+    def blocks(self):
+        """The rows of x in slices."""
+        return [
+            slice(first, first + SOFTMAX_ROWS) for first in range(0, self.x.shape[1], SOFTMAX_ROWS)
+        ]
+
+    def softmax(self, logits, rows):
+        """Of some rows' logits: probabilities of the other classes, 0 for the true one, and CE."""
         top = logits.amax(1, keepdim=True)
-        others = (logits - top).exp_().scatter_(1, self.labels, 0)
+        others = (logits - top).exp_().scatter_(1, self.labels[:, :, rows], 0)
         rest, true = others.sum(1, keepdim=True), torch.exp(-top)
         loss = torch.where(top > 0, top + torch.log(rest + true), torch.log1p(rest))
-        return others.div_(rest + true), self.mean_of(loss)
+        return others.div_(rest + true), loss
 
-    def mean_of(self, values):
-        """Mean (B,) over a problem's rows of values (B, 1, rows), float64."""
-        return (self.share * values).double().sum((1, 2))
+    def part_of_mean(self, values, rows):
+        """What some rows' values (B, 1, .) add to the mean (B,) over a problem's, float64."""
+        return (self.share[:, :, rows] * values).double().sum((1, 2))
 
-    def gradient(self, others):
-        """Gradient of the mean CE, (B, K, r + 1)."""
-        residual = others.scatter(1, self.labels, -others.sum(1, keepdim=True)).mul_(self.share)
-        return torch.cat([residual @ self.x, residual.sum(2, keepdim=True)], 2)
+    def along(self, logits, change, size):
+        """Mean CE (B,) at `logits + size * change`, and its first two derivatives by `size`."""
+        found = torch.zeros(3, len(size), dtype=torch.float64, device=size.device)
+        for rows in self.blocks():
+            own = change[:, :, rows]
+            moved = _add_scaled(logits[:, :, rows].clone(), size, own)
+            others, loss = self.softmax(moved, rows)
+            mean = others.mul_(own).sum(1, keepdim=True)
+            spread = others.mul_(own).sum(1, keepdim=True) - mean**2
+            for sums, values in zip(found, (loss, mean, spread), strict=True):
+                sums += self.part_of_mean(values, rows)
+        return found
 
-    def class_covariance(self, others):
-        """Mean over rows of diag(p) - p p', (B, K, K) float64.
+    def derivatives(self, logits):
+        """Mean CE (B,), its gradient (B, K, r + 1), and the mean of diag(p) - p p' (B, K, K).
 
-        It is the Laplacian of a graph with edges mean(p_k p_l): its diagonal needs no difference.
+        The latter is the Laplacian of a graph with edges mean(p_k p_l): its diagonal needs no
+        difference. It is float64, and so is the first.
         """
-        p = others.scatter(1, self.labels, 1 - others.sum(1, keepdim=True))
-        edges = (p.mul_(self.share.sqrt()) @ p.mT).double()
+        n_problems, _, rank = self.x.shape
+        mean = torch.zeros(n_problems, dtype=torch.float64, device=self.x.device)
+        gradient = self.x.new_zeros(n_problems, self.n_classes, rank + 1)
+        edges = self.x.new_zeros(n_problems, self.n_classes, self.n_classes, dtype=torch.float64)
+        for rows in self.blocks():
+            others, loss = self.softmax(logits[:, :, rows], rows)
+            labels, share = self.labels[:, :, rows], self.share[:, :, rows]
+            mean += self.part_of_mean(loss, rows)
+            wrong = others.sum(1, keepdim=True)
+            p = others.scatter(1, labels, 1 - wrong).mul_(share.sqrt())
+            edges += p @ p.mT
+            residual = others.scatter_(1, labels, -wrong).mul_(share)
+            gradient[:, :, :-1].baddbmm_(residual, self.x[:, rows])
+            gradient[:, :, -1] += residual.sum(2)
         edges.diagonal(dim1=1, dim2=2).zero_()
-        return torch.diag_embed(edges.sum(2)) - edges
+        return mean, gradient, torch.diag_embed(edges.sum(2)) - edges
 
     def in_raw_coordinates(self, place, weights):
         """The weight (d, K) and bias (K,) of one problem for raw features, float64, on the CPU."""
         given, basis = self.given[place], self.bases[place]
         own = weights[place].double().T
-        blocks = (block.double() @ own[: basis.shape[1]] for block in basis.split(BLOCK_ROWS))
-        weight = torch.cat(list(blocks)).cpu() * torch.from_numpy(given.scale)[:, None]
+        weight = own.new_empty(len(basis), self.n_classes)
+        for part, block in zip(weight.split(BLOCK_ROWS), basis.split(BLOCK_ROWS), strict=True):
+            torch.mm(block.double(), own[: basis.shape[1]], out=part)
+        weight = weight.cpu().mul_(torch.from_numpy(given.scale)[:, None])
         bias = own[-1].cpu() - torch.from_numpy(given.mean) @ weight
         return {"weight": weight, "bias": bias - bias.mean()}
 
@@ -390,24 +426,24 @@ class _Problems:
 class _Point:
     """Weights (B, K, r + 1) and what L-BFGS asks of them.
 
-    `logits` are relative, `others` the probabilities of all classes but the true one, `loss` the
-    mean CE, to which the penalty is added in `objective` and in its `gradient`.
+    `logits` are relative, `loss` the mean CE, to which the penalty is added in `objective` and in
+    its `gradient`; `covariance` is that of the classes.
     """
 
     weights: torch.Tensor
     logits: torch.Tensor
-    others: torch.Tensor
     loss: torch.Tensor
     objective: torch.Tensor
     gradient: torch.Tensor
+    covariance: torch.Tensor
 
     @classmethod
-    def of(cls, problems, ridge, weights, logits, others, loss):
-        """The point at `weights` whose logits, probabilities and loss are known."""
+    def of(cls, problems, ridge, weights, logits):
+        """The point at `weights` whose logits are known."""
+        loss, gradient, covariance = problems.derivatives(logits)
         penalty = ridge * weights
         objective = loss + _dot(penalty, weights) / 2
-        gradient = problems.gradient(others) + penalty
-        return cls(weights, logits, others, loss, objective, gradient)
+        return cls(weights, logits, loss, objective, gradient.add_(penalty), covariance)
 
 
 @dataclass(frozen=True)
@@ -433,24 +469,26 @@ class _Path:
         self.problems, self.weights, self.ridge = problems, problems.start(), 0
         self.tolerance, self.max_iterations = tolerance, max_iterations
         self.without_features = torch.special.entr(problems.class_shares()).sum(1)
-        self.pairs, self.known = [], []
+        self.memory, self.known = _Memory(self.weights), []
 
     def minimum(self, costs):
         """The `_Minimum` at the next C, or how far float32 or `max_iterations` got."""
+        _release_freed_memory()
         problems, ridge = self.problems, self.problems.ridge(costs)
-        pairs = [pair.under(ridge - self.ridge) for pair in self.pairs]
-        self.pairs = []
+        self.memory.add_ridge(ridge - self.ridge)
         hint = _forecast(self.known, costs.log()) - self.weights if self.known else None
         logits = problems.relative_logits(self.weights)
-        point = _Point.of(problems, ridge, self.weights, logits, *problems.softmax(logits))
+        point = _Point.of(problems, ridge, self.weights, logits)
         n_iterations = torch.zeros(len(costs), dtype=torch.long, device=costs.device)
         converged = torch.zeros_like(n_iterations, dtype=torch.bool)
         least, waited = torch.full_like(costs, np.inf), torch.zeros_like(n_iterations)
         for iteration in range(self.max_iterations + 1):
-            curvature = _Curvature(problems, point.others, ridge)
-            step = -_times_inverse_hessian(point.gradient, pairs, curvature)
-            if iteration == 0 and hint is not None:
+            step = self.memory.times_inverse_hessian(
+                point.gradient, _Curvature(problems, point.covariance, ridge)
+            ).neg_()
+            if hint is not None:
                 step = torch.where((_dot(point.gradient, hint) < 0)[:, None, None], hint, step)
+                hint = None
             slope = _dot(point.gradient, step)
             share = slope.abs() / 2 / self.scale(point)
             # A first step calibrates the Hessian, whose scale is a guess before.
@@ -463,9 +501,9 @@ class _Path:
             step[converged] = 0
             gradient = point.gradient
             step, point = _along(problems, ridge, point, step, slope, converged)
-            pairs = [*pairs[1 - HISTORY :], _Pair(step, point.gradient - gradient)]
+            self.memory.add(step, point.gradient - gradient)
             n_iterations += ~converged
-        self.weights, self.ridge, self.pairs = point.weights, ridge, pairs
+        self.weights, self.ridge = point.weights, ridge
         self.known = [*self.known[1 - POINTS :], (costs.log(), point.weights)]
         _release_freed_memory()
         reached = point.weights, point.objective, point.gradient
@@ -492,13 +530,15 @@ def _forecast(known, log_cost):
         factors = torch.linalg.solve(powers, torch.eye(len(points)).to(gaps)[:, 0])
         if factors.abs().sum(1).max() < 7.01:
             break
-    return sum(_scaled(factors[:, place], weights) for place, (_, weights) in enumerate(points))
+    terms = ((_factors(factors[:, place], w), w) for place, (_, w) in enumerate(points))
+    return sum(factor * weights for factor, weights in terms)
 
 
 def _along(problems, ridge, point, step, slope, settled):
     """The step times the size that lowers the objective and at least halves its slope; its end.
 
-    Newton's method in one dimension, within the bracket that convexity gives.
+    Newton's method in one dimension, within the bracket that convexity gives. The logits of the
+    point that is left become those of the end.
     """
     change = problems.relative_logits(step)
     tilt, bend = _dot(ridge * point.weights, step), _dot(ridge * step, step)
@@ -508,23 +548,22 @@ def _along(problems, ridge, point, step, slope, settled):
         torch.full_like(slope, np.inf),
     )
     for trial in range(MAX_TRIALS):
-        logits = point.logits + _scaled(size, change)
-        others, loss = problems.softmax(logits)
-        mean = (others * change).sum(1, keepdim=True)
-        rise = problems.mean_of(mean) + tilt + size * bend
+        loss, rise, second = problems.along(point.logits, change, size)
+        rise += tilt + size * bend
+        second += bend
         gain = point.loss - loss - size * (tilt + size * bend / 2)
         fine = (rise.abs() <= slope.abs() / 2) & (gain >= -ROUNDING * point.objective) | settled
         if fine.all() or trial == MAX_TRIALS - 1:
             break
-        second = (others.mul_(change).mul_(change)).sum(1, keepdim=True) - mean**2
-        second = problems.mean_of(second) + bend
         low, high = torch.where(rise < 0, size, low), torch.where(rise < 0, high, size)
         newton = size - rise / second
         middle = torch.where(high.isinf(), 2 * size, (low + high) / 2)
         inside = (newton > low) & (newton < high) & (newton < 4 * size)
         size = torch.where(fine, size, torch.where(inside, newton, middle))
-    step = _scaled(size, step)
-    return step, _Point.of(problems, ridge, point.weights + step, logits, others, loss)
+    step = step * _factors(size, step)
+    logits = _add_scaled(point.logits, size, change)
+    del change
+    return step, _Point.of(problems, ridge, point.weights + step, logits)
 
 
 class _Curvature:
@@ -533,47 +572,61 @@ class _Curvature:
     A shift of all classes alike, which the logits do not notice, is left out.
     """
 
-    def __init__(self, problems, others, ridge):
-        values, vectors = torch.linalg.eigh(problems.class_covariance(others))
-        self.vectors = vectors.to(others.dtype)
-        values = values.clamp_min(LEAST_COVARIANCE).to(others.dtype)
-        self.inverse = 1 / (values[:, :, None] * problems.spectrum + ridge)
+    def __init__(self, problems, covariance, ridge):
+        values, vectors = torch.linalg.eigh(covariance)
+        self.vectors = vectors.to(ridge.dtype)
+        values = values.clamp_min(LEAST_COVARIANCE).to(ridge.dtype)
+        self.inverse = (values[:, :, None] * problems.spectrum).add_(ridge).reciprocal_()
         self.inverse[:, 0] = 0
 
     def solve(self, gradient):
         """The inverse times a gradient (B, K, r + 1)."""
-        return self.vectors @ (self.inverse * (self.vectors.mT @ gradient))
+        return self.vectors @ (self.vectors.mT @ gradient).mul_(self.inverse)
 
 
-class _Pair:
-    """A step and what it changed the gradient by, (B, K, r + 1), and their inner product (B,)."""
+class _Memory:
+    """The last steps and what they changed the gradient by, each (B, K, r + 1).
 
-    def __init__(self, step, change):
-        self.step, self.change = step, change
-        self.product = _dot(step, change)
+    Nocedal and Wright 2006, algorithm 7.4, with a Hessian to start from.
+    """
+
+    def __init__(self, weights):
+        self.steps, self.changes = (weights.new_empty(HISTORY, *weights.shape) for _ in range(2))
+        self.products = weights.new_empty(HISTORY, len(weights), dtype=torch.float64)
+        self.order = []  # places, the oldest first
+
+    def add(self, step, change):
+        """Remember one more, in the place of the oldest once there are `HISTORY`."""
+        full = len(self.order) == HISTORY
+        place = self.order.pop(0) if full else len(self.order)
+        self.steps[place], self.changes[place] = step, change
+        self.products[place] = _dot(step, change)
+        self.order.append(place)
+
+    def add_ridge(self, ridge):
+        """What the changes had been under a penalty that is greater by `ridge`."""
+        for place in self.order:
+            self.changes[place] += ridge * self.steps[place]
+            self.products[place] = _dot(self.steps[place], self.changes[place])
+
+    def times_inverse_hessian(self, gradient, curvature):
+        """L-BFGS's inverse Hessian times a gradient."""
+        out, sizes = gradient.clone(), {}
         # 0 leaves a pair out: of a problem that has converged, or where rounding hides the change.
-        self.weight = torch.where(self.product > 0, 1 / self.product, 0)
-
-    def under(self, ridge):
-        """The pair with a penalty that is greater by `ridge`."""
-        return _Pair(self.step, self.change + ridge * self.step)
-
-
-def _times_inverse_hessian(gradient, pairs, curvature):
-    """L-BFGS's inverse Hessian times a gradient. Nocedal and Wright 2006, algorithm 7.4."""
-    out, sizes = gradient.clone(), []
-    for pair in reversed(pairs):
-        sizes.append(pair.weight * _dot(pair.step, out))
-        out -= _scaled(sizes[-1], pair.change)
-    out = curvature.solve(out)
-    if pairs:
-        # The scale that makes the guess right along the last step.
-        last = pairs[-1]
-        scale = last.product / _dot(last.change, curvature.solve(last.change))
-        out = _scaled(torch.where(last.product > 0, scale, 1), out)
-    for pair, size in zip(pairs, reversed(sizes), strict=True):
-        out += _scaled(size - pair.weight * _dot(pair.change, out), pair.step)
-    return out
+        weights = torch.where(self.products > 0, 1 / self.products, 0)
+        for place in reversed(self.order):
+            sizes[place] = weights[place] * _dot(self.steps[place], out)
+            _add_scaled(out, -sizes[place], self.changes[place])
+        out = curvature.solve(out)
+        if self.order:
+            # The scale that makes the guess right along the last step.
+            last = self.changes[self.order[-1]]
+            scale = self.products[self.order[-1]] / _dot(last, curvature.solve(last))
+            out *= _factors(torch.where(scale > 0, scale, 1), out)
+        for place in self.order:
+            size = sizes[place] - weights[place] * _dot(self.changes[place], out)
+            _add_scaled(out, size, self.steps[place])
+        return out
 
 
 def _dot(x, y):
@@ -581,6 +634,11 @@ def _dot(x, y):
     return torch.linalg.vecdot(x.flatten(1), y.flatten(1)).double()
 
 
-def _scaled(factors, x):
-    """x (B, p, q) times a factor (B,) per problem."""
-    return factors.to(x.dtype)[:, None, None] * x
+def _factors(factors, x):
+    """A factor (B,) per problem, to multiply x (B, p, q) by."""
+    return factors.to(x.dtype)[:, None, None]
+
+
+def _add_scaled(x, factors, y):
+    """x (B, p, q), to which y times a factor (B,) per problem is added."""
+    return x.addcmul_(_factors(factors, x), y)
