@@ -66,4 +66,4 @@ def test_the_networks_get_a_gpu_and_small_jobs_a_common_submission(root, tmp_pat
     assert "mem_mb=4000," in resources["build_shard"]
     assert "mem_mb=2000," in resources["plot_variants"]
     groups = re.findall(r"Group job (\w+) ", output)
-    assert sorted(set(groups)) == ["analyses", "comparisons", "figures"]
+    assert sorted(set(groups)) == ["analyses", "comparisons", "figures", "manifests"]

@@ -167,7 +167,7 @@ def told(cluster, new_study, root):
     )
     targets = ["all", "threads/1.json", "threads/2.json"]
     with Submitted(study, cluster, "slurm", *targets) as first:
-        first.job("rule_write_manifest", "PENDING")
+        first.job("rule_manifests", "PENDING")
         time.sleep(5)
         told.while_drained = jobs_of(cluster)
         slurm_cluster.call(cluster, "scontrol", "update", f"nodename={node}", "state=resume")
@@ -198,7 +198,7 @@ def test_a_drained_node_delays_and_loses_nothing(told):
 
 
 def test_a_job_above_its_memory_is_tried_again_with_more(told):
-    attempts = named(told.after, "write_manifest")
+    attempts = named(told.after, "manifests")
     assert len(attempts) > 1
     assert [row.memory for row in attempts] == ["600M", "1200M", "1800M"][: len(attempts)]
     assert attempts[-1].state == "COMPLETED"
