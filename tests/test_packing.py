@@ -82,3 +82,8 @@ def test_jobs_are_read_off_a_dry_run_and_the_benchmarks(packing, tmp_path):
     assert (row["ours_s"], row["peer_s"]) == (2, 12)
     assert row["ratio"] == pytest.approx(1 / 6)
     assert not row["holds"]
+
+
+def test_a_run_that_is_not_finished_is_told_from_one_that_is(packing, tmp_path):
+    with pytest.raises(ValueError, match="read has left no .*a.tsv; finish the study"):
+        packing.done_jobs(LISTING, tmp_path)

@@ -40,6 +40,7 @@ def done_jobs(listing, folder):
     """{number: Done} of a dry run of all jobs as it is printed.
 
     What has no benchmark is left out, and so is fetching, which may have been done long before.
+    Raises ValueError that names a job which is not done.
     """
     blocks = re.split(r"^(?=(?:local)?rule \w+:$)", listing, flags=re.MULTILINE)[1:]
     told, maker = {}, {}
@@ -52,6 +53,8 @@ def done_jobs(listing, folder):
     for number, (rule, fields) in told.items():
         if "benchmark" in fields and not rule.startswith("fetch_"):
             path = Path(folder) / fields["benchmark"]
+            if not path.is_file():
+                raise ValueError(f"{rule} has left no {path}; finish the study in {folder} first")
             seconds = float(pd.read_csv(path, sep="\t").s.iloc[-1])
             after = {maker[path] for path in _paths(fields, "input") if path in maker}
             after = {other for other in after if not told[other][0].startswith("fetch_")}
