@@ -1,5 +1,5 @@
 import warnings
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 import pytest
@@ -229,11 +229,15 @@ def test_reports_the_objective_and_gradient_of_what_it_returns(draw, standardize
 def test_a_tolerance_100_times_tighter_changes_no_result(draw, dtype, rng):
     features, labels, n = draw(rng)
     train = trained_on(1500, n)
-    found = fits_of(features, labels, train, dtype=dtype)
-    tight = fits_of(features, labels, train, dtype=dtype, tolerance=1e-12)
-    assert sum(fit.n_iterations for fit in tight.values()) > sum(
-        fit.n_iterations for fit in found.values()
+    loose, found, tight = (
+        fits_of(features, labels, train, dtype=dtype, tolerance=tolerance)
+        for tolerance in (1e-5, 1e-10, 1e-12)
     )
+    # A step of Newton may pass both of the tight ones.
+    n_loose, n_found, n_tight = (
+        sum(fit.n_iterations for fit in fits.values()) for fits in (loose, found, tight)
+    )
+    assert n_loose < n_found <= n_tight
     require_same(found, tight, features, rel=2e-7)
 
 
@@ -249,6 +253,48 @@ def test_float64_finishes_what_float32_cannot(rng, monkeypatch):
     monkeypatch.setattr(logistic, "PATIENCE", np.inf)
     with pytest.raises(ValueError, match="^problem 0, C = 1: the fit has not converged after 99"):
         fits_of(*given, **options, max_iterations=99)
+
+
+def test_newton_s_step_ends_where_autograd_s_hessian_says(rng):
+    features, labels, n_train = tall(rng)
+    trains = np.array([np.arange(len(labels)) < n for n in (n_train, n_train - 40)])
+    problems = logistic._Problems(features, labels, trains, CLASSES, True, torch.float64, "cpu")
+    weights = torch.from_numpy(rng.normal(size=problems.start().shape))
+    ridge = problems.ridge(torch.tensor([0.1, 2.0], dtype=torch.float64))
+
+    def objective(flat, place):
+        w = flat.reshape(weights.shape[1:])
+        own = slice(int(trains[place].sum()))
+        logits = w[:, :-1] @ problems.x[place, own].T + w[:, -1:]
+        target = problems.labels[place, 0, own]
+        loss = torch.nn.functional.cross_entropy(logits.T, target)
+        return loss + (ridge[place] * w * w).sum() / 2
+
+    point = logistic._Point.of(problems, ridge, weights, problems.relative_logits(weights))
+    steps = problems.newton_step(point.logits, point.gradient, ridge)
+    for place in range(2):
+        flat = weights[place].flatten()
+        own = partial(objective, place=place)
+        gradient = torch.autograd.functional.jacobian(own, flat)
+        hessian = torch.autograd.functional.hessian(own, flat)
+        torch.testing.assert_close(point.gradient[place].flatten(), gradient)
+        step = steps[place].flatten()
+        torch.testing.assert_close(hessian @ step, -gradient, rtol=1e-8, atol=1e-10)
+        assert steps[place, :, -1].sum().abs() < 1e-9  # the biases are not shifted together
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_newton_s_steps_end_what_l_bfgs_alone_takes_long_for(dtype, rng, monkeypatch):
+    features, labels = drawn(300, 40, [0.25] * 4, rng)
+    rotation = np.linalg.qr(rng.normal(size=(40, 40)))[0]
+    features = features * np.geomspace(1, 1e-3, 40) @ rotation
+    given = features, labels, trained_on(300, 200), [1e6], CLASSES
+    (soon,) = fit_paths(*given, standardize=False, dtype=dtype)
+    monkeypatch.setattr(logistic, "NEWTON_NUMBERS", 0)
+    (late,) = fit_paths(*given, standardize=False, dtype=dtype)
+    assert soon.n_iterations < 20
+    assert late.n_iterations > 3 * soon.n_iterations
+    require_same({0: soon}, {0: late}, features)
 
 
 @pytest.fixture
@@ -283,7 +329,8 @@ def test_the_order_of_rows_and_of_problems_does_not_matter(folds, rng):
     require_same(found, mixed, features)
 
 
-def test_a_fit_on_the_path_is_the_fit_from_a_cold_start(folds):
+def test_a_fit_on_the_path_is_the_fit_from_a_cold_start(folds, monkeypatch):
+    monkeypatch.setattr(logistic, "NEWTON_NUMBERS", 0)  # his steps need no start that is near
     features, labels, trains = folds
     path = fits_of(features, labels, trains, np.logspace(-3, 3, 7))
     cold = {}

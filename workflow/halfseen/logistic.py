@@ -12,6 +12,9 @@ as well as in float64:
   that is fitted well leaves a small number, not the rounded difference of large ones.
 - Logits are linear in the step, so the line search needs no product with the features.
 
+Where L-BFGS takes long, as for nearly collinear columns, and the Hessian is small, Newton's method
+takes over, as soon as the steps before have cost as much as one of its own.
+
 Of all numbers a row and class only the logits and what a step changes them by are kept; what else
 follows from them is formed block by block, so that it stays in the cache and needs no memory.
 
@@ -36,6 +39,9 @@ HISTORY = 6
 # Fits that a path's next start is extrapolated from.
 POINTS = 3
 MAX_TRIALS = 30
+# What a step of L-BFGS costs beside its products, in multiplications, about; and how many numbers a
+# Hessian and what it is made of may have.
+STEP_OVERHEAD, NEWTON_NUMBERS = 5e7, 2e7
 # Iterations without a new least decrease to be had after which float32 is given up; of fits that
 # arrived none was seen to wait for more than 9.
 PATIENCE = 30
@@ -397,6 +403,38 @@ class _Problems:
         edges.diagonal(dim1=1, dim2=2).zero_()
         return mean, gradient, torch.diag_embed(edges.sum(2)) - edges
 
+    def newton_is_due(self, n_steps):
+        """Whether so many steps of L-BFGS have cost as many multiplications as one of Newton."""
+        n_problems, rows, rank = self.x.shape
+        size = self.n_classes * (rank + 1)
+        if n_problems * size * (size + rows) > NEWTON_NUMBERS:
+            return False
+        one = n_problems * (rows * size**2 + size**3 / 3)
+        return n_steps * (STEP_OVERHEAD + n_problems * 2 * rows * size) >= one
+
+    def newton_step(self, logits, gradient, ridge):
+        """Minus the inverse Hessian times the gradient, (B, K, r + 1), or None.
+
+        None where rounding leaves a Hessian that is not definite. Adding to all biases alike, which
+        the logits do not notice, is given a curvature of its own.
+        """
+        others, _ = self.softmax(logits.double(), slice(None))
+        p = others.scatter(1, self.labels, 1 - others.sum(1, keepdim=True))
+        x = torch.nn.functional.pad(self.x.double(), (0, 1), value=1)
+        seen = p[:, :, :, None] * x[:, None]  # (B, K, rows, r + 1)
+        weighed = (seen * self.share[..., None]).mT
+        within = weighed @ x[:, None] + torch.diag_embed(ridge.double())
+        flat = seen.permute(0, 2, 1, 3).flatten(2)
+        hessian = -(weighed.flatten(1, 2) @ flat).unflatten(2, seen.shape[1:4:2])
+        hessian = hessian.unflatten(1, hessian.shape[2:])
+        hessian.diagonal(dim1=1, dim2=3).add_(within.permute(0, 2, 3, 1))
+        hessian[:, :, -1, :, -1] += 1
+        root, failed = torch.linalg.cholesky_ex(hessian.flatten(3, 4).flatten(1, 2))
+        if failed.any():
+            return None
+        step = torch.cholesky_solve(gradient.double().flatten(1)[..., None], root)
+        return step.reshape(gradient.shape).neg_().to(gradient.dtype)
+
     def in_raw_coordinates(self, place, weights):
         """The weight (d, K) and bias (K,) of one problem for raw features, float64, on the CPU."""
         given, basis = self.given[place], self.bases[place]
@@ -483,9 +521,13 @@ class _Path:
         converged = torch.zeros_like(n_iterations, dtype=torch.bool)
         least, waited = torch.full_like(costs, np.inf), torch.zeros_like(n_iterations)
         for iteration in range(self.max_iterations + 1):
-            step = self.memory.times_inverse_hessian(
-                point.gradient, _Curvature(problems, point.covariance, ridge)
-            ).neg_()
+            step = None
+            if problems.newton_is_due(iteration):
+                step = problems.newton_step(point.logits, point.gradient, ridge)
+            if step is None:
+                step = self.memory.times_inverse_hessian(
+                    point.gradient, _Curvature(problems, point.covariance, ridge)
+                ).neg_()
             if hint is not None:
                 step = torch.where((_dot(point.gradient, hint) < 0)[:, None, None], hint, step)
                 hint = None
