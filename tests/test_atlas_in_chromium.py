@@ -446,6 +446,8 @@ def test_nothing_moves_for_those_who_asked_for_that(opened, small_atlas):
 
 
 def test_no_button_of_a_plot_sends_it_away(page):
+    page.locator("#umap").scroll_into_view_if_needed()
+    page.wait_for_selector("#umap path.point")
     titles = page.locator(".modebar-btn").evaluate_all("all => all.map((one) => one.ariaLabel)")
     assert titles
     assert [
