@@ -30,6 +30,7 @@ import numpy as np
 import torch
 
 from halfseen.devices import use_full_float32
+from halfseen.representations import row_slices
 
 BLOCK_ROWS = 256
 # Rows whose probabilities are formed at once.
@@ -122,16 +123,15 @@ def fit_paths(
 def logits(features, fit):
     """Logits (n, K) of raw features (n, d), float64, in blocks of rows."""
     out = np.empty((len(features), len(fit.bias)))
-    for first in range(0, len(out), BLOCK_ROWS):
-        rows = slice(first, first + BLOCK_ROWS)
+    for rows in row_slices(len(out), BLOCK_ROWS):
         out[rows] = features[rows].astype(np.float64) @ fit.weight.numpy() + fit.bias.numpy()
     return out
 
 
 def _check_features(features):
     """Raise ValueError with the number of rows that are not finite."""
-    blocks = (features[first : first + BLOCK_ROWS] for first in range(0, len(features), BLOCK_ROWS))
-    bad = sum(int((~np.isfinite(block)).any(axis=1).sum()) for block in blocks)
+    blocks = row_slices(len(features), BLOCK_ROWS)
+    bad = sum(int((~np.isfinite(features[rows])).any(axis=1).sum()) for rows in blocks)
     if bad:
         raise ValueError(f"{bad} rows of the features are not finite")
 
@@ -254,12 +254,12 @@ class _Standardization:
 
     def blocks(self):
         """(slice of the training rows, their float64 tensor), block by block."""
-        for first in range(0, len(self.rows), BLOCK_ROWS):
-            block = self.features[self.rows[first : first + BLOCK_ROWS]]
+        for rows in row_slices(len(self.rows), BLOCK_ROWS):
+            block = self.features[self.rows[rows]]
             block = block.astype(np.float64, copy=False)
             block -= self.mean
             block *= self.scale
-            yield slice(first, first + len(block)), torch.from_numpy(block)
+            yield rows, torch.from_numpy(block)
 
 
 def _eigenbasis(standardization, dtype, device):
@@ -349,12 +349,6 @@ class _Problems:
         logits = torch.baddbmm(weights[:, :, -1:], weights[:, :, :-1], self.x.mT)
         return logits.sub_(logits.gather(1, self.labels))
 
-    def blocks(self):
-        """The rows of x in slices."""
-        return [
-            slice(first, first + SOFTMAX_ROWS) for first in range(0, self.x.shape[1], SOFTMAX_ROWS)
-        ]
-
     def softmax(self, logits, rows):
         """Of some rows' logits: probabilities of the other classes, 0 for the true one, and CE."""
         top = logits.amax(1, keepdim=True)
@@ -370,7 +364,7 @@ class _Problems:
     def along(self, logits, change, size):
         """Mean CE (B,) at `logits + size * change`, and its first two derivatives by `size`."""
         found = torch.zeros(3, len(size), dtype=torch.float64, device=size.device)
-        for rows in self.blocks():
+        for rows in row_slices(logits.shape[2], SOFTMAX_ROWS):
             own = change[:, :, rows]
             moved = _add_scaled(logits[:, :, rows].clone(), size, own)
             others, loss = self.softmax(moved, rows)
@@ -386,11 +380,11 @@ class _Problems:
         The latter is the Laplacian of a graph with edges mean(p_k p_l): its diagonal needs no
         difference. It is float64, and so is the first.
         """
-        n_problems, _, rank = self.x.shape
+        n_problems, n_rows, rank = self.x.shape
         mean = torch.zeros(n_problems, dtype=torch.float64, device=self.x.device)
         gradient = self.x.new_zeros(n_problems, self.n_classes, rank + 1)
         edges = self.x.new_zeros(n_problems, self.n_classes, self.n_classes, dtype=torch.float64)
-        for rows in self.blocks():
+        for rows in row_slices(n_rows, SOFTMAX_ROWS):
             others, loss = self.softmax(logits[:, :, rows], rows)
             labels, share = self.labels[:, :, rows], self.share[:, :, rows]
             mean += self.part_of_mean(loss, rows)
@@ -421,13 +415,12 @@ class _Problems:
         others, _ = self.softmax(logits.double(), slice(None))
         p = others.scatter(1, self.labels, 1 - others.sum(1, keepdim=True))
         x = torch.nn.functional.pad(self.x.double(), (0, 1), value=1)
-        seen = p[:, :, :, None] * x[:, None]  # (B, K, rows, r + 1)
-        weighed = (seen * self.share[..., None]).mT
-        within = weighed @ x[:, None] + torch.diag_embed(ridge.double())
-        flat = seen.permute(0, 2, 1, 3).flatten(2)
-        hessian = -(weighed.flatten(1, 2) @ flat).unflatten(2, seen.shape[1:4:2])
-        hessian = hessian.unflatten(1, hessian.shape[2:])
-        hessian.diagonal(dim1=1, dim2=3).add_(within.permute(0, 2, 3, 1))
+        seen = p[..., None] * x[:, None]  # (B, K, rows, r + 1)
+        weighed = seen * self.share[..., None]
+        hessian = -torch.einsum("bkni,blnj->bkilj", weighed, seen)
+        within = torch.einsum("bkni,bnj->bijk", weighed, x)
+        within += torch.diag_embed(ridge.double()).movedim(1, 3)
+        hessian.diagonal(dim1=1, dim2=3).add_(within)
         hessian[:, :, -1, :, -1] += 1
         root, failed = torch.linalg.cholesky_ex(hessian.flatten(3, 4).flatten(1, 2))
         if failed.any():

@@ -11,6 +11,8 @@ from functools import cached_property
 import numpy as np
 import torch
 
+from halfseen.representations import row_slices
+
 METRICS = ("cosine", "euclidean")
 # Dimensions whose products are summed in one go: float32 loses less in several short sums.
 SUMMED = 128
@@ -161,7 +163,7 @@ class _Points:
 
         Equal rows have equal sums with random weights; what else has is compared.
         """
-        rows, spans = self.rows, _spans(len(self.rows), CHUNK)
+        rows, spans = self.rows, row_slices(len(self.rows), CHUNK)
         weights = torch.rand(rows.shape[1], generator=torch.Generator().manual_seed(0)).to(rows)
         sums = torch.cat([_sum_columns(rows[span] * weights) for span in spans])
         sums, group = sums.unique(return_inverse=True)
@@ -189,13 +191,13 @@ def _prepared(parts, metric, device):
     rows = [torch.from_numpy(part).to(device) for part in parts]
     scales = [_scale(part, metric) for part in rows]
     raw = [_Points(*pair, None, None, None, 1.0) for pair in zip(rows, scales, strict=True)]
-    center = sum(raw[-1].exact(span).sum(0) for span in _spans(len(rows[-1]), CHUNK))
+    center = sum(raw[-1].exact(span).sum(0) for span in row_slices(len(rows[-1]), CHUNK))
     center = center / len(rows[-1])
     norms = [
         torch.cat(
             [
                 torch.linalg.vector_norm(points.exact(span) - center, dim=1)
-                for span in _spans(len(points.rows), CHUNK)
+                for span in row_slices(len(points.rows), CHUNK)
             ]
         )
         for points in raw
@@ -208,7 +210,7 @@ def _prepared(parts, metric, device):
 
 def _near(points, center, norm, unit):
     near = torch.empty(points.rows.shape, dtype=torch.float32, device=center.device)
-    for span in _spans(len(near), CHUNK):
+    for span in row_slices(len(near), CHUNK):
         near[span] = (points.exact(span) - center) / unit
     return _Points(points.rows, points.scale, near, (norm**2 / 2).float(), norm, unit)
 
@@ -218,7 +220,7 @@ def _scale(rows, metric):
     if metric == "euclidean":
         return torch.ones(len(rows), dtype=torch.float64, device=rows.device)
     length = torch.cat(
-        [_sum_columns(rows[span].double() ** 2).sqrt() for span in _spans(len(rows), CHUNK)]
+        [_sum_columns(rows[span].double() ** 2).sqrt() for span in row_slices(len(rows), CHUNK)]
     )
     zero = (length == 0).nonzero()
     if len(zero):
@@ -257,7 +259,7 @@ def _squared_distances(asked, given, lines, columns, memory_mb):
     """
     found = torch.empty(len(lines), dtype=torch.float64, device=lines.device)
     size = max(1, int(memory_mb * 1e6 / 40 / asked.rows.shape[1]))
-    for span in _spans(len(lines), min(size, CHUNK)):
+    for span in row_slices(len(lines), min(size, CHUNK)):
         difference = asked.exact(lines[span]) - given.exact(columns[span])
         found[span] = _sum_columns(difference.square_())
     return found
@@ -343,7 +345,7 @@ def _nonzero(mask):
 
 def _settled(asked, given, held, k, own, memory_mb):
     """The k nearest (q, k) of what is held, by distances in float64 where scores leave it open."""
-    spans = _spans(len(held.ids), LARGEST_BLOCK)
+    spans = row_slices(len(held.ids), LARGEST_BLOCK)
     parts = [_settled_lines(asked, given, held, k, own, memory_mb, lines) for lines in spans]
     return torch.cat(parts).cpu().numpy()
 
@@ -405,7 +407,7 @@ def _asked_again(asked, given, lines, least, k, own, memory_mb):
     """
     size = max(1, int(memory_mb * 1e6 / BYTES_PER_SCORE / len(given.rows)))
     found = torch.empty((len(lines), k), dtype=torch.int64, device=lines.device)
-    for span in _spans(len(lines), size):
+    for span in row_slices(len(lines), size):
         line, column = _possible(asked, given, lines[span], least[span], own)
         pairs, pair = (line * len(given.rows) + given.first_equal[column]).unique(
             return_inverse=True
@@ -439,11 +441,7 @@ def _leave_out(scores, own, start):
 def _blocks(n, memory_mb):
     """Slices of rows whose scores with as many others take at most `memory_mb`."""
     size = int((memory_mb * 1e6 / BYTES_PER_SCORE) ** 0.5)
-    return _spans(n, max(1, min(size, LARGEST_BLOCK)))
-
-
-def _spans(n, size):
-    return [slice(start, min(start + size, n)) for start in range(0, n, size)]
+    return row_slices(n, max(1, min(size, LARGEST_BLOCK)))
 
 
 def _checked(rows, what):

@@ -84,6 +84,11 @@ def rows_of(table):
     return {name: config[table][name] for name in config["studies"][STUDY][table]}
 
 
+def column_of(table, key):
+    """{name: value of a key} of the rows that the study selects from a table."""
+    return {name: row[key] for name, row in rows_of(table).items()}
+
+
 DOSE_CURVES = ["dose_response"] if has_doses(rows_of("variants")) else []
 
 

@@ -194,11 +194,11 @@ rule judge_claims:
     params:
         ledger=LEDGER,
         title=config["studies"][STUDY]["title"],
-        datasets={name: row["kind"] for name, row in rows_of("datasets").items()},
+        datasets=column_of("datasets", "kind"),
         models=trained_models(),
         choices=choices_of_study(),
         labels=labels_of("datasets", "models"),
-        notes={name: row["mask_note"] for name, row in rows_of("datasets").items()},
+        notes=column_of("datasets", "mask_note"),
         printed=digest_of("resources/paper_table1.csv"),
         code=code("judge_claims.py"),
     script:
@@ -259,7 +259,7 @@ rule summarise_masks:
         "../../envs/figures.yaml"
     params:
         labels=labels_of("datasets"),
-        notes={name: row["mask_note"] for name, row in rows_of("datasets").items()},
+        notes=column_of("datasets", "mask_note"),
         passing=config["passing_masks"],
         code=code("summarise_masks.py"),
     script:
@@ -650,8 +650,8 @@ rule make_atlas:
     params:
         study=atlas_study,
         config=config_of_study,
-        kinds=[row["kind"] for row in rows_of("datasets").values()],
-        mask_notes=rules.summarise_masks.params.notes,
+        kinds=list(column_of("datasets", "kind").values()),
+        mask_notes=column_of("datasets", "mask_note"),
         packages=packages_of_environments,
         way=commit_of_workflow,
         parts=digest_of(
