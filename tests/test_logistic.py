@@ -226,9 +226,9 @@ def test_reports_the_objective_and_gradient_of_what_it_returns(draw, standardize
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("draw", [tall, wide, imbalanced, collinear])
-@pytest.mark.parametrize("numbers", [0, logistic.NEWTON_NUMBERS], ids=["L-BFGS", "Newton"])
+@pytest.mark.parametrize("numbers", [0, logistic.HESSIAN_NUMBERS], ids=["product", "root"])
 def test_a_tolerance_100_times_tighter_changes_no_result(numbers, draw, dtype, rng, monkeypatch):
-    monkeypatch.setattr(logistic, "NEWTON_NUMBERS", numbers)
+    monkeypatch.setattr(logistic, "HESSIAN_NUMBERS", numbers)
     features, labels, n = draw(rng)
     train = trained_on(1500, n)
     loose, found, tight = (
@@ -239,7 +239,7 @@ def test_a_tolerance_100_times_tighter_changes_no_result(numbers, draw, dtype, r
         sum(fit.n_iterations for fit in fits.values()) for fits in (loose, found, tight)
     )
     assert n_loose < n_found <= n_tight
-    if not numbers:  # one step of Newton may pass both of the tight ones
+    if not numbers:  # with a true Hessian one step may pass both of the tight ones
         assert n_found < n_tight
     require_same(found, tight, features, rel=2e-7)
 
@@ -258,7 +258,10 @@ def test_float64_finishes_what_float32_cannot(rng, monkeypatch):
         fits_of(*given, **options, max_iterations=99)
 
 
-def test_newton_s_step_ends_where_autograd_s_hessian_says(rng):
+@pytest.mark.parametrize("at_once", [1024, 50])
+def test_a_hessian_is_autograd_s_and_its_root_solves_with_it(at_once, rng, monkeypatch):
+    monkeypatch.setattr(logistic, "HESSIAN_ROWS", at_once)
+    monkeypatch.setattr(logistic, "HESSIAN_COLUMNS", at_once)
     features, labels, n_train = tall(rng)
     trains = np.array([np.arange(len(labels)) < n for n in (n_train, n_train - 40)])
     problems = logistic._Problems(features, labels, trains, CLASSES, True, torch.float64, "cpu")
@@ -274,7 +277,9 @@ def test_newton_s_step_ends_where_autograd_s_hessian_says(rng):
         return loss + (ridge[place] * w * w).sum() / 2
 
     point = logistic._Point.of(problems, ridge, weights, problems.relative_logits(weights))
-    steps = problems.newton_step(point.logits, point.gradient, ridge)
+    root = logistic._Root(problems.hessian(point.logits, ridge), ridge)
+    assert root.definite
+    steps = root.solve(point.gradient)
     for place in range(2):
         flat = weights[place].flatten()
         own = partial(objective, place=place)
@@ -282,22 +287,60 @@ def test_newton_s_step_ends_where_autograd_s_hessian_says(rng):
         hessian = torch.autograd.functional.hessian(own, flat)
         torch.testing.assert_close(point.gradient[place].flatten(), gradient)
         step = steps[place].flatten()
-        torch.testing.assert_close(hessian @ step, -gradient, rtol=1e-8, atol=1e-10)
+        torch.testing.assert_close(hessian @ step, gradient, rtol=1e-8, atol=1e-10)
         assert steps[place, :, -1].sum().abs() < 1e-9  # the biases are not shifted together
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_newton_s_steps_end_what_l_bfgs_alone_takes_long_for(dtype, rng, monkeypatch):
+def nearly_collinear(rng):
+    """300 rows in 4 classes, of directions whose spreads differ a thousand times."""
     features, labels = drawn(300, 40, [0.25] * 4, rng)
     rotation = np.linalg.qr(rng.normal(size=(40, 40)))[0]
-    features = features * np.geomspace(1, 1e-3, 40) @ rotation
-    given = features, labels, trained_on(300, 200), [1e6], CLASSES
+    return features * np.geomspace(1, 1e-3, 40) @ rotation, labels
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_root_ends_what_the_product_takes_long_for(dtype, rng, monkeypatch):
+    given = *nearly_collinear(rng), trained_on(300, 200), [1e6], CLASSES
     (soon,) = fit_paths(*given, standardize=False, dtype=dtype)
-    monkeypatch.setattr(logistic, "NEWTON_NUMBERS", 0)
+    monkeypatch.setattr(logistic, "HESSIAN_NUMBERS", 0)
     (late,) = fit_paths(*given, standardize=False, dtype=dtype)
     assert soon.n_iterations < 20
     assert late.n_iterations > 3 * soon.n_iterations
-    require_same({0: soon}, {0: late}, features)
+    require_same({0: soon}, {0: late}, features=given[0])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_root_is_kept_for_the_next_values_of_c_and_renewed_when_far(dtype, rng, monkeypatch):
+    features, labels = nearly_collinear(rng)
+    costs = np.geomspace(1, 1e6, 25)
+    given = features, labels, trained_on(300, 200), costs
+    made_at, made = [], logistic._Root.__init__
+
+    def remember(root, hessian, ridge):
+        made_at.append(1 / (200 * ridge[0, 0, 0].item()))
+        made(root, hessian, ridge)
+
+    monkeypatch.setattr(logistic._Root, "__init__", remember)
+    monkeypatch.setattr(logistic._Problems, "hessian_is_due", lambda self, n_steps: n_steps > 40)
+    found = fits_of(*given, standardize=False, dtype=dtype)
+    apart = np.divide(made_at[1:], made_at[:-1])
+    assert len(made_at) < len(costs) / 2
+    assert (apart <= 18).all()  # the first C of the grid that is more than ten times the last
+    assert made_at[-1] >= 1e6 / 18
+    monkeypatch.undo()
+    monkeypatch.setattr(logistic, "HESSIAN_NUMBERS", 0)
+    expected = fits_of(*given, standardize=False, dtype=dtype)
+    require_same(found, expected, features)
+
+
+def test_a_hessian_that_rounding_leaves_indefinite_is_not_used(rng, monkeypatch):
+    given = *nearly_collinear(rng), trained_on(300, 200), [1e6], CLASSES
+    (expected,) = fit_paths(*given, standardize=False)
+    negative = -torch.eye(CLASSES * 41, dtype=torch.float64)[None]
+    monkeypatch.setattr(logistic._Problems, "hessian", lambda *_: negative.clone())
+    (found,) = fit_paths(*given, standardize=False)
+    assert found.n_iterations > 3 * expected.n_iterations
+    require_same({0: found}, {0: expected}, features=given[0])
 
 
 @pytest.fixture
@@ -333,7 +376,7 @@ def test_the_order_of_rows_and_of_problems_does_not_matter(folds, rng):
 
 
 def test_a_fit_on_the_path_is_the_fit_from_a_cold_start(folds, monkeypatch):
-    monkeypatch.setattr(logistic, "NEWTON_NUMBERS", 0)  # his steps need no start that is near
+    monkeypatch.setattr(logistic, "HESSIAN_NUMBERS", 0)  # with a root no start need be near
     features, labels, trains = folds
     path = fits_of(features, labels, trains, np.logspace(-3, 3, 7))
     cold = {}

@@ -12,8 +12,9 @@ as well as in float64:
   that is fitted well leaves a small number, not the rounded difference of large ones.
 - Logits are linear in the step, so the line search needs no product with the features.
 
-Where L-BFGS takes long, as for nearly collinear columns, and the Hessian is small, Newton's method
-takes over, as soon as the steps before have cost as much as one of its own.
+Where that product is a poor guess, as for nearly collinear columns, and the Hessian is small enough
+to be formed, its Cholesky root takes the product's place once the steps have cost as much as it
+would: one step of Newton's method, then L-BFGS with this root, also at the next values of C.
 
 Of all numbers a row and class only the logits and what a step changes them by are kept; what else
 follows from them is formed block by block, so that it stays in the cache and needs no memory.
@@ -40,9 +41,13 @@ HISTORY = 6
 # Fits that a path's next start is extrapolated from.
 POINTS = 3
 MAX_TRIALS = 30
-# What a step of L-BFGS costs beside its products, in multiplications, about; and how many numbers a
-# Hessian and what it is made of may have.
-STEP_OVERHEAD, NEWTON_NUMBERS = 5e7, 2e7
+# What a step of L-BFGS costs beside its products, in multiplications, about: in all, and times the
+# cube of the classes for the eigenvectors of their covariance.
+STEP_OVERHEAD, EIGENVECTORS = 5e7, 100
+# Numbers that the Hessians of problems side by side may have, 480 MB; how many times weaker a
+# penalty their root is kept for; rows and columns that they are formed of at once.
+HESSIAN_NUMBERS, FARTHEST = 6e7, 10
+HESSIAN_ROWS, HESSIAN_COLUMNS = 1024, 1024
 # Iterations without a new least decrease to be had after which float32 is given up; of fits that
 # arrived none was seen to wait for more than 9.
 PATIENCE = 30
@@ -173,7 +178,10 @@ def _check_costs(costs):
 
 
 def _batches(trains, d, n_classes, dtype, memory_mb):
-    """Indices of the problems that run side by side, in batches of equal size."""
+    """Indices of the problems that run side by side, in batches of equal size.
+
+    As many as fit into the memory, and no more than may have Hessians where one alone may.
+    """
     rows = int(trains.sum(axis=1).max())
     rank = min(rows, d)
     # Rotated features, logits, probabilities and their like, weights and the history of L-BFGS;
@@ -185,6 +193,9 @@ def _batches(trains, d, n_classes, dtype, memory_mb):
     setup = 8 * (4 * rank**2 + (3 * rows * d if d > rows else 0))
     free = 0 if memory_mb is None else memory_mb * 1e6 - setup
     at_once = max(1, int(free // each))
+    size = n_classes * (rank + 1)
+    if size**2 <= HESSIAN_NUMBERS:
+        at_once = min(at_once, int(HESSIAN_NUMBERS // size**2))
     return np.array_split(np.arange(len(trains)), -(-len(trains) // at_once))
 
 
@@ -397,36 +408,40 @@ class _Problems:
         edges.diagonal(dim1=1, dim2=2).zero_()
         return mean, gradient, torch.diag_embed(edges.sum(2)) - edges
 
-    def newton_is_due(self, n_steps):
-        """Whether so many steps of L-BFGS have cost as many multiplications as one of Newton."""
+    def hessian_is_due(self, n_steps):
+        """Whether so many steps have cost as many multiplications as a Hessian and its root."""
         n_problems, rows, rank = self.x.shape
         size = self.n_classes * (rank + 1)
-        if n_problems * size * (size + rows) > NEWTON_NUMBERS:
+        if n_problems * size**2 > HESSIAN_NUMBERS:
             return False
-        one = n_problems * (rows * size**2 + size**3 / 3)
-        return n_steps * (STEP_OVERHEAD + n_problems * 2 * rows * size) >= one
+        step = STEP_OVERHEAD + n_problems * (2 * rows * size + EIGENVECTORS * self.n_classes**3)
+        return n_steps * step >= n_problems * (rows * size**2 / 2 + size**3 / 3)
 
-    def newton_step(self, logits, gradient, ridge):
-        """Minus the inverse Hessian times the gradient, (B, K, r + 1), or None.
+    def hessian(self, logits, ridge):
+        """The Hessian (B, K (r + 1), K (r + 1)), float64, its lower triangle, columns contiguous.
 
-        None where rounding leaves a Hessian that is not definite. Adding to all biases alike, which
-        the logits do not notice, is given a curvature of its own.
+        Adding to all biases alike, which the logits do not notice, is given a curvature of its own.
         """
-        others, _ = self.softmax(logits.double(), slice(None))
-        p = others.scatter(1, self.labels, 1 - others.sum(1, keepdim=True))
-        x = torch.nn.functional.pad(self.x.double(), (0, 1), value=1)
-        seen = p[..., None] * x[:, None]  # (B, K, rows, r + 1)
-        weighed = seen * self.share[..., None]
-        hessian = -torch.einsum("bkni,blnj->bkilj", weighed, seen)
-        within = torch.einsum("bkni,bnj->bijk", weighed, x)
-        within += torch.diag_embed(ridge.double()).movedim(1, 3)
-        hessian.diagonal(dim1=1, dim2=3).add_(within)
-        hessian[:, :, -1, :, -1] += 1
-        root, failed = torch.linalg.cholesky_ex(hessian.flatten(3, 4).flatten(1, 2))
-        if failed.any():
-            return None
-        step = torch.cholesky_solve(gradient.double().flatten(1)[..., None], root)
-        return step.reshape(gradient.shape).neg_().to(gradient.dtype)
+        n_problems, n_rows, rank = self.x.shape
+        shape = self.n_classes, rank + 1
+        size = self.n_classes * (rank + 1)
+        columns = self.x.new_zeros(n_problems, size, size, dtype=torch.float64)
+        within = columns.new_zeros(n_problems, size, rank + 1)
+        for rows in row_slices(n_rows, HESSIAN_ROWS):
+            others, _ = self.softmax(logits[:, :, rows].double(), rows)
+            p = others.scatter_(1, self.labels[:, :, rows], 1 - others.sum(1, keepdim=True))
+            x = torch.nn.functional.pad(self.x[:, rows].double(), (0, 1), value=1)
+            share = self.share[:, :, rows].double().sqrt().mT
+            seen = (p.mT[..., None] * (share * x)[:, :, None]).flatten(2)  # (B, rows, K (r + 1))
+            within.baddbmm_(seen.mT, share * x)
+            for part in row_slices(size, HESSIAN_COLUMNS):
+                below = slice(part.start, None)
+                columns[:, part, below].baddbmm_(seen[:, :, part].mT, seen[:, :, below], alpha=-1)
+        by_class = columns.unflatten(2, shape).unflatten(1, shape)
+        within = within.unflatten(1, shape) + torch.diag_embed(ridge.double())
+        by_class.diagonal(dim1=1, dim2=3).add_(within.movedim(1, 3))
+        by_class[:, :, -1, :, -1] += 1
+        return columns.mT
 
     def in_raw_coordinates(self, place, weights):
         """The weight (d, K) and bias (K,) of one problem for raw features, float64, on the CPU."""
@@ -501,6 +516,7 @@ class _Path:
         self.tolerance, self.max_iterations = tolerance, max_iterations
         self.without_features = torch.special.entr(problems.class_shares()).sum(1)
         self.memory, self.known = _Memory(self.weights), []
+        self.root, self.n_steps = None, 0
 
     def minimum(self, costs):
         """The `_Minimum` at the next C, or how far float32 or `max_iterations` got."""
@@ -514,13 +530,8 @@ class _Path:
         converged = torch.zeros_like(n_iterations, dtype=torch.bool)
         least, waited = torch.full_like(costs, np.inf), torch.zeros_like(n_iterations)
         for iteration in range(self.max_iterations + 1):
-            step = None
-            if problems.newton_is_due(iteration):
-                step = problems.newton_step(point.logits, point.gradient, ridge)
-            if step is None:
-                step = self.memory.times_inverse_hessian(
-                    point.gradient, _Curvature(problems, point.covariance, ridge)
-                ).neg_()
+            curvature = self.curvature(point, ridge)
+            step = self.memory.times_inverse_hessian(point.gradient, curvature).neg_()
             if hint is not None:
                 step = torch.where((_dot(point.gradient, hint) < 0)[:, None, None], hint, step)
                 hint = None
@@ -543,6 +554,18 @@ class _Path:
         _release_freed_memory()
         reached = point.weights, point.objective, point.gradient
         return _Minimum(*reached, converged, stalled, n_iterations)
+
+    def curvature(self, point, ridge):
+        """The Hessian that L-BFGS starts from: the root of a true one near by, or the product."""
+        self.n_steps += 1
+        far = self.root is not None and self.root.is_far(ridge)
+        if far or self.problems.hessian_is_due(self.n_steps):
+            self.root, self.n_steps = None, 0
+            root = _Root(self.problems.hessian(point.logits, ridge), ridge)
+            if root.definite:
+                self.root = root
+                self.memory.forget()
+        return self.root or _Curvature(self.problems, point.covariance, ridge)
 
     def scale(self, point):
         """What `tolerance` is a share of, (B,): the objective, or the gain where that is less.
@@ -619,6 +642,32 @@ class _Curvature:
         return self.vectors @ (self.vectors.mT @ gradient).mul_(self.inverse)
 
 
+class _Root:
+    """A Hessian as its Cholesky root, the lower triangle that it is overwritten with.
+
+    `ridge` (B, 1, r + 1) is the penalty in it; not `definite`, by rounding, it is of no use.
+    """
+
+    def __init__(self, hessian, ridge):
+        self.root, self.ridge = hessian, ridge
+        failed = torch.empty(len(hessian), dtype=torch.int32, device=hessian.device)
+        torch.linalg.cholesky_ex(hessian, out=(hessian, failed))
+        self.definite = not failed.any()
+
+    def is_far(self, ridge):
+        """Whether a penalty is much weaker than the one in it."""
+        return bool((self.ridge > FARTHEST * ridge).any())
+
+    def solve(self, gradient):
+        """The inverse times a gradient (B, K, r + 1)."""
+        # Not by cholesky_solve, which takes ten times as long for one right-hand side.
+        half = torch.linalg.solve_triangular(
+            self.root, gradient.double().flatten(1)[..., None], upper=False
+        )
+        whole = torch.linalg.solve_triangular(self.root.mT, half, upper=True)
+        return whole.reshape(gradient.shape).to(gradient.dtype)
+
+
 class _Memory:
     """The last steps and what they changed the gradient by, each (B, K, r + 1).
 
@@ -637,6 +686,10 @@ class _Memory:
         self.steps[place], self.changes[place] = step, change
         self.products[place] = _dot(step, change)
         self.order.append(place)
+
+    def forget(self):
+        """Leave all of them out from here on."""
+        self.order = []
 
     def add_ridge(self, ridge):
         """What the changes had been under a penalty that is greater by `ridge`."""
