@@ -6,8 +6,10 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from halfseen import logistic
+from halfseen import logistic, logistic_path, logistic_problems
 from halfseen.logistic import fit_paths, logits
+from halfseen.logistic_path import HessianRoot, Point
+from halfseen.logistic_problems import Problems
 
 CLASSES = 4
 COSTS = [1e-6, 1e-3, 1.0, 30.0, 1e5]
@@ -226,9 +228,9 @@ def test_reports_the_objective_and_gradient_of_what_it_returns(draw, standardize
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("draw", [tall, wide, imbalanced, collinear])
-@pytest.mark.parametrize("numbers", [0, logistic.HESSIAN_NUMBERS], ids=["product", "root"])
+@pytest.mark.parametrize("numbers", [0, logistic_problems.HESSIAN_NUMBERS], ids=["product", "root"])
 def test_a_tolerance_100_times_tighter_changes_no_result(numbers, draw, dtype, rng, monkeypatch):
-    monkeypatch.setattr(logistic, "HESSIAN_NUMBERS", numbers)
+    monkeypatch.setattr(logistic_problems, "HESSIAN_NUMBERS", numbers)
     features, labels, n = draw(rng)
     train = trained_on(1500, n)
     loose, found, tight = (
@@ -253,18 +255,18 @@ def test_float64_finishes_what_float32_cannot(rng, monkeypatch):
     assert found.keys() == double.keys()
     for key, fit in double.items():
         assert found[key].objective == pytest.approx(fit.objective, rel=1e-13, abs=0)
-    monkeypatch.setattr(logistic, "PATIENCE", np.inf)
+    monkeypatch.setattr(logistic_path, "PATIENCE", np.inf)
     with pytest.raises(ValueError, match="^problem 0, C = 1: the fit has not converged after 99"):
         fits_of(*given, **options, max_iterations=99)
 
 
 @pytest.mark.parametrize("at_once", [1024, 50])
 def test_a_hessian_is_autograd_s_and_its_root_solves_with_it(at_once, rng, monkeypatch):
-    monkeypatch.setattr(logistic, "HESSIAN_ROWS", at_once)
-    monkeypatch.setattr(logistic, "HESSIAN_COLUMNS", at_once)
+    monkeypatch.setattr(logistic_problems, "HESSIAN_ROWS", at_once)
+    monkeypatch.setattr(logistic_problems, "HESSIAN_COLUMNS", at_once)
     features, labels, n_train = tall(rng)
     trains = np.array([np.arange(len(labels)) < n for n in (n_train, n_train - 40)])
-    problems = logistic._Problems(features, labels, trains, CLASSES, True, torch.float64, "cpu")
+    problems = Problems(features, labels, trains, CLASSES, True, torch.float64, "cpu")
     weights = torch.from_numpy(rng.normal(size=problems.start().shape))
     ridge = problems.ridge(torch.tensor([0.1, 2.0], dtype=torch.float64))
 
@@ -276,8 +278,8 @@ def test_a_hessian_is_autograd_s_and_its_root_solves_with_it(at_once, rng, monke
         loss = torch.nn.functional.cross_entropy(logits.T, target)
         return loss + (ridge[place] * w * w).sum() / 2
 
-    point = logistic._Point.of(problems, ridge, weights, problems.relative_logits(weights))
-    root = logistic._Root(problems.hessian(point.logits, ridge), ridge)
+    point = Point.of(problems, ridge, weights, problems.relative_logits(weights))
+    root = HessianRoot(problems.hessian(point.logits, ridge), ridge)
     assert root.definite
     steps = root.solve(point.gradient)
     for place in range(2):
@@ -302,7 +304,7 @@ def nearly_collinear(rng):
 def test_a_root_ends_what_the_product_takes_long_for(dtype, rng, monkeypatch):
     given = *nearly_collinear(rng), trained_on(300, 200), [1e6], CLASSES
     (soon,) = fit_paths(*given, standardize=False, dtype=dtype)
-    monkeypatch.setattr(logistic, "HESSIAN_NUMBERS", 0)
+    monkeypatch.setattr(logistic_problems, "HESSIAN_NUMBERS", 0)
     (late,) = fit_paths(*given, standardize=False, dtype=dtype)
     assert soon.n_iterations < 20
     assert late.n_iterations > 3 * soon.n_iterations
@@ -314,21 +316,21 @@ def test_a_root_is_kept_for_the_next_values_of_c_and_renewed_when_far(dtype, rng
     features, labels = nearly_collinear(rng)
     costs = np.geomspace(1, 1e6, 25)
     given = features, labels, trained_on(300, 200), costs
-    made_at, made = [], logistic._Root.__init__
+    made_at, made = [], HessianRoot.__init__
 
     def remember(root, hessian, ridge):
         made_at.append(1 / (200 * ridge[0, 0, 0].item()))
         made(root, hessian, ridge)
 
-    monkeypatch.setattr(logistic._Root, "__init__", remember)
-    monkeypatch.setattr(logistic._Problems, "hessian_is_due", lambda self, n_steps: n_steps > 40)
+    monkeypatch.setattr(HessianRoot, "__init__", remember)
+    monkeypatch.setattr(Problems, "hessian_is_due", lambda self, n_steps: n_steps > 40)
     found = fits_of(*given, standardize=False, dtype=dtype)
     apart = np.divide(made_at[1:], made_at[:-1])
     assert len(made_at) < len(costs) / 2
     assert (apart <= 18).all()  # the first C of the grid that is more than ten times the last
     assert made_at[-1] >= 1e6 / 18
     monkeypatch.undo()
-    monkeypatch.setattr(logistic, "HESSIAN_NUMBERS", 0)
+    monkeypatch.setattr(logistic_problems, "HESSIAN_NUMBERS", 0)
     expected = fits_of(*given, standardize=False, dtype=dtype)
     require_same(found, expected, features)
 
@@ -337,7 +339,7 @@ def test_a_hessian_that_rounding_leaves_indefinite_is_not_used(rng, monkeypatch)
     given = *nearly_collinear(rng), trained_on(300, 200), [1e6], CLASSES
     (expected,) = fit_paths(*given, standardize=False)
     negative = -torch.eye(CLASSES * 41, dtype=torch.float64)[None]
-    monkeypatch.setattr(logistic._Problems, "hessian", lambda *_: negative.clone())
+    monkeypatch.setattr(Problems, "hessian", lambda *_: negative.clone())
     (found,) = fit_paths(*given, standardize=False)
     assert found.n_iterations > 3 * expected.n_iterations
     require_same({0: found}, {0: expected}, features=given[0])
@@ -376,7 +378,9 @@ def test_the_order_of_rows_and_of_problems_does_not_matter(folds, rng):
 
 
 def test_a_fit_on_the_path_is_the_fit_from_a_cold_start(folds, monkeypatch):
-    monkeypatch.setattr(logistic, "HESSIAN_NUMBERS", 0)  # with a root no start need be near
+    monkeypatch.setattr(
+        logistic_problems, "HESSIAN_NUMBERS", 0
+    )  # with a root no start need be near
     features, labels, trains = folds
     path = fits_of(features, labels, trains, np.logspace(-3, 3, 7))
     cold = {}
@@ -435,7 +439,7 @@ def test_the_forecast_continues_a_parabola_in_log_c_exactly(rng):
         return sum(c * at[:, None, None] ** power for power, c in enumerate(coefficients))
 
     known = [(at, parabola(at)) for at in points[:3]]
-    torch.testing.assert_close(logistic._forecast(known, points[3]), parabola(points[3]))
+    torch.testing.assert_close(logistic_path._forecast(known, points[3]), parabola(points[3]))
 
 
 def test_the_forecast_takes_fewer_points_rather_than_magnify_their_errors():
@@ -445,9 +449,9 @@ def test_the_forecast_takes_fewer_points_rather_than_magnify_their_errors():
         (at[1], torch.ones(1, 1, 1)),
         (at[2], torch.ones(1, 1, 1)),
     ]
-    assert logistic._forecast(known, at[3]).item() == 1
-    assert logistic._forecast(known[:2], at[2]).item() == pytest.approx(1.001)
-    assert logistic._forecast(known[:2], at[3]).item() == 1
+    assert logistic_path._forecast(known, at[3]).item() == 1
+    assert logistic_path._forecast(known[:2], at[2]).item() == pytest.approx(1.001)
+    assert logistic_path._forecast(known[:2], at[3]).item() == 1
 
 
 # Errors

@@ -20,7 +20,6 @@ at most three times the feature matrix, itself included, and from a first fit of
 Growth with n, d, classes and values is printed.
 """
 
-import ctypes
 import multiprocessing
 import sys
 import tempfile
@@ -38,7 +37,7 @@ from threadpoolctl import threadpool_limits
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "workflow"))
 
-from halfseen.devices import use_threads  # noqa: E402
+from halfseen.devices import release_freed_memory, use_threads  # noqa: E402
 from halfseen.logistic import fit_paths  # noqa: E402
 from halfseen.probes import balanced_accuracy  # noqa: E402
 
@@ -284,17 +283,12 @@ def peak_of(path, labels, trains, n_classes):
     warm = np.random.default_rng(0).normal(size=(few, d)).astype(np.float32)
     fit_ours(warm, np.arange(few) % n_classes, np.ones((1, few), bool), [1.0], n_classes)
     del warm
-    release_freed_memory()
+    release_freed_memory()  # so that it cannot hide what is allocated next
     Path("/proc/self/clear_refs").write_text("5")  # sets VmHWM to VmRSS
     before = resident("VmRSS")
     features = np.load(path)
     fit_ours(features, labels, trains[:1], COSTS[:3], n_classes)
     return resident("VmHWM") - before, features.nbytes
-
-
-def release_freed_memory():
-    """Hand freed memory back to the kernel, so that it cannot hide what is allocated next."""
-    ctypes.CDLL(None).malloc_trim(0)
 
 
 def memory():

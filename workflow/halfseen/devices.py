@@ -57,3 +57,9 @@ def keep_freed_memory():
     # 32 MiB is the largest threshold that glibc takes; above it every allocation is mapped anew.
     wanted = {M_MMAP_THRESHOLD: 2**25, M_TRIM_THRESHOLD: 2**30, M_TOP_PAD: 2**26}
     return all(mallopt(parameter, value) for parameter, value in wanted.items())
+
+
+def release_freed_memory():
+    """Hand freed memory back to the kernel; glibc keeps it, as much as the features at times."""
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)
