@@ -2,7 +2,7 @@ from html.parser import HTMLParser
 
 import pandas as pd
 
-from halfseen.pages import html_table, minus_signs, page
+from halfseen.pages import html_table, minus_signs, page, table_page
 
 VOID = {"meta"}
 
@@ -50,6 +50,15 @@ def test_a_table_escapes_what_it_holds_and_sets_numbers_flush_right():
     assert '<th scope="col" class="number">z</th>' in table
     assert '<td>&lt;b&gt;x&lt;/b&gt;</td><td class="number">−1.5</td>' in table
     assert balance(table).wrong == []
+
+
+def test_a_page_of_a_table_holds_title_table_and_note_in_this_order():
+    table = pd.DataFrame({"Model": ["<b>ViT</b>", "CNN"], "Original": ["0.5 (0.1)", "−"]})
+    parser = balance(table_page("Table 1", table, "A <note>."))
+    assert (parser.open, parser.wrong) == ([], [])
+    assert [text for text in parser.text if text.strip()][-8:] == [
+        "Table 1", "Model", "Original", "<b>ViT</b>", "0.5 (0.1)", "CNN", "−", "A <note>.",
+    ]  # fmt: skip
 
 
 def test_a_minus_stands_before_numbers_only():

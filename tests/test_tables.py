@@ -1,5 +1,3 @@
-from html.parser import HTMLParser
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,7 +13,6 @@ from halfseen.tables import (
     table1_passing_text,
     table1_text,
     transfer_cells,
-    write_html,
 )
 from halfseen.uncertainty import corrected_fold_se
 
@@ -236,36 +233,6 @@ def test_latex_leaves_the_table_as_it_was(text):
     before = text.copy()
     latex(text)
     pd.testing.assert_frame_equal(text, before)
-
-
-def test_html_holds_title_table_and_note_and_escapes_the_cells(text, tmp_path):
-    class Cells(HTMLParser):
-        tag, found = None, []
-
-        def handle_starttag(self, tag, attrs):
-            self.tag = tag
-
-        def handle_endtag(self, tag):
-            self.tag = None
-
-        def handle_data(self, data):
-            if self.tag in ("title", "h1", "th", "td", "p"):
-                self.found.append((self.tag, data))
-
-    text.loc[0, "Model"] = "<b>ViT</b>"
-    write_html(tmp_path / "new" / "page.html", "Table 1", text, "A note.")
-    page = (tmp_path / "new" / "page.html").read_text(encoding="utf-8")
-    parser = Cells()
-    parser.feed(page)
-    assert parser.found == [
-        ("title", "Table 1"),
-        ("h1", "Table 1"),
-        *(("th", name) for name in text.columns),
-        *(("td", cell) for cell in text.to_numpy().ravel()),
-        ("p", "A note."),
-    ]
-    assert "http" not in page  # self-contained
-    assert "{{" not in page
 
 
 # Where the masks pass

@@ -6,7 +6,13 @@ from html import escape
 
 def page(title, lead, body, style=""):
     """A page of a title, a sentence below it and a body of HTML; `style` is CSS of its own."""
-    return PAGE.format(title=escape(title), lead=escape(lead), body=body, style=STYLE + style)
+    body = f"<p>{escape(lead)}</p>\n{body}" if lead else body
+    return PAGE.format(title=escape(title), body=body, style=STYLE + style)
+
+
+def table_page(title, table, note):
+    """A page of a table of strings, a line a row in all of the window, and a note below it."""
+    return page(title, "", f'{html_table(table)}\n<p class="note">{escape(note)}</p>', WIDE)
 
 
 def html_table(table, numbers=()):
@@ -50,13 +56,17 @@ th, td { padding: .2rem .8rem .2rem 0; text-align: left; vertical-align: top; }
 td { border-bottom: 1px solid #eee; }
 .number { text-align: right; white-space: nowrap; }
 """
+WIDE = """
+body { max-width: none; }
+th, td { white-space: nowrap; }
+.note { max-width: 46rem; }
+"""
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title}</title>
 <style>{style}</style></head><body>
 <h1>{title}</h1>
-<p>{lead}</p>
 {body}
 </body></html>
 """

@@ -3,7 +3,6 @@
 import pandas as pd
 
 from halfseen.comparison import PAPER_FOLDS
-from halfseen.files import write_text
 from halfseen.uncertainty import corrected_fold_se
 
 KEY = ["dataset", "model", "protocol"]
@@ -208,30 +207,6 @@ def latex(text_table):
         lines.append(" & ".join(row) + r" \\")
     return "\n".join([*lines, "\\bottomrule", "\\end{tabular}"]) + "\n"
 
-
-def write_html(path, title, text_table, note):
-    """Write a table of strings as a self-contained page with a title and a note below the table."""
-    body = text_table.to_html(index=False, border=0, escape=True)
-    write_text(path, PAGE.format(title=title, table=body, note=note))
-
-
-PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>{title}</title>
-<style>
-body {{ font: 14px/1.5 system-ui, sans-serif; color: #222; margin: 1.5rem; }}
-table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; }}
-th, td {{ padding: .3rem .6rem; text-align: left; white-space: nowrap; }}
-thead th {{ border-bottom: 1.5px solid #222; border-top: 1.5px solid #222; }}
-tbody tr:last-child td {{ border-bottom: 1.5px solid #222; }}
-div {{ overflow-x: auto; }}
-p {{ max-width: 46rem; color: #444; }}
-</style></head><body>
-<h1>{title}</h1>
-<div>{table}</div>
-<p>{note}</p>
-</body></html>
-"""
 
 LATEX_ESCAPES = str.maketrans(
     {character: "\\" + character for character in "&%$#_{}"}

@@ -7,9 +7,9 @@ log_to(snakemake.log[0])
 import pandas as pd
 
 from halfseen.dataset_summary import dataset_summary_text, summarise_dataset
-from halfseen.files import write_table
+from halfseen.files import write_table, write_text
 from halfseen.manifest import read_manifest
-from halfseen.tables import write_html
+from halfseen.pages import table_page
 
 inputs, rows = snakemake.input, []
 for number, dataset in enumerate(snakemake.params.datasets):
@@ -20,5 +20,5 @@ summary = pd.DataFrame(rows)
 write_table(snakemake.output.csv, summary)
 text = dataset_summary_text(summary, snakemake.params.labels)
 note = "Images of a group are never separated by a fold; near-duplicates share one."
-write_html(snakemake.output.html, "Data sets", text, note)
+write_text(snakemake.output.html, table_page("Data sets", text, note))
 print(summary.to_string())

@@ -4,7 +4,7 @@ from halfseen.logs import log_to
 
 log_to(snakemake.log[0])
 
-from halfseen.files import write_table
+from halfseen.files import write_table, write_text
 from halfseen.mask_quality import (
     fallbacks_by_class,
     fallbacks_text,
@@ -12,7 +12,8 @@ from halfseen.mask_quality import (
     summarise_masks,
     summary_text,
 )
-from halfseen.tables import read_table, write_html
+from halfseen.pages import table_page
+from halfseen.tables import read_table
 
 masks, labels = read_table(snakemake.input.masks), snakemake.params.labels
 summary, counts = summarise_masks(masks), fallbacks_by_class(masks)
@@ -23,8 +24,8 @@ note = (
     "{min_predicted_iou} and a stability of at least {min_stability}. Agreement is the IoU with "
     "the mask of a second prompt; IoU is that with the exact mask, where an image has one. "
 ).format(**snakemake.params.passing) + meaning_text(snakemake.params.notes, labels)
-write_html(snakemake.output.html, "Masks", summary_text(summary, labels), note)
+write_text(snakemake.output.html, table_page("Masks", summary_text(summary, labels), note))
 note = "Classes in which a mask of the prompt was refused and another one stands in, worst first."
 text = fallbacks_text(counts, labels)
-write_html(snakemake.output.fallbacks_html, "Fallbacks by class", text, note)
+write_text(snakemake.output.fallbacks_html, table_page("Fallbacks by class", text, note))
 print(summary.to_string())

@@ -10,6 +10,7 @@ import pandas as pd
 
 from halfseen.comparison import beside_paper, beside_published
 from halfseen.files import write_table, write_text
+from halfseen.pages import table_page
 from halfseen.tables import (
     latex,
     markdown,
@@ -17,7 +18,6 @@ from halfseen.tables import (
     read_table,
     table1,
     table1_text,
-    write_html,
 )
 
 resources = Path(snakemake.scriptdir).parent / "resources"
@@ -33,7 +33,7 @@ note = (
     "it, one of five tested. The paper tells neither the penalty nor the scaling of "
     "its probes, so a row of its own numbers is no like-for-like comparison with any of ours."
 )
-write_html(snakemake.output.html, "Table 1", text, note)
+write_text(snakemake.output.html, table_page("Table 1", text, note))
 known = read_table(resources / "published_probes.csv")
 published = beside_published(published_cells(probes, cells), known)
 write_table(snakemake.output.published, published, may_be_empty=True)

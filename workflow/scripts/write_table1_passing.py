@@ -6,8 +6,9 @@ log_to(snakemake.log[0])
 
 import pandas as pd
 
-from halfseen.files import write_table
-from halfseen.tables import read_table, table1_passing, table1_passing_text, write_html
+from halfseen.files import write_table, write_text
+from halfseen.pages import table_page
+from halfseen.tables import read_table, table1_passing, table1_passing_text
 
 protocol = [("protocol", "==", snakemake.params.protocol)]
 predictions = pd.concat(
@@ -20,5 +21,5 @@ note = (
     "images; folds are pooled. The probes were fitted on all images."
 )
 text = table1_passing_text(table, snakemake.params.labels)
-write_html(snakemake.output.html, "Table 1 where the masks pass", text, note)
+write_text(snakemake.output.html, table_page("Table 1 where the masks pass", text, note))
 print(text.to_string())
