@@ -13,8 +13,9 @@ as well as in float64:
 - Logits are linear in the step, so the line search needs no product with the features.
 
 Where that product is a poor guess, as for nearly collinear columns, and the Hessian is small enough
-to be formed, its Cholesky root takes the product's place once the steps have cost as much as it
-would: one step of Newton's method, then L-BFGS with this root, also at the next values of C.
+to be formed, its Cholesky root takes the product's place once the steps of long fits have cost as
+much as it would: one step of Newton's method, then L-BFGS with this root, also at the next values
+of C.
 
 Where float32 is not enough all the same, as for a class that a huge C lets its rows separate while
 the rounded residuals of the others hide the gradient that is left, float64 takes over.

@@ -13,8 +13,9 @@ HISTORY = 6
 # Fits that a path's next start is extrapolated from.
 POINTS = 3
 MAX_TRIALS = 30
-# How many times weaker a penalty a Hessian's root is kept for.
-FARTHEST = 10
+# Steps of a fit that any may take; those beyond count towards a Hessian. How many times weaker a
+# penalty its root is kept for.
+FEW, FARTHEST = 20, 10
 # Iterations without a new least decrease to be had after which float32 is given up; of fits that
 # arrived none was seen to wait for more than 9.
 PATIENCE = 30
@@ -85,6 +86,7 @@ class CostPath:
         converged = torch.zeros_like(n_iterations, dtype=torch.bool)
         least, waited = torch.full_like(costs, np.inf), torch.zeros_like(n_iterations)
         for iteration in range(self.max_iterations + 1):
+            self.n_steps += iteration > FEW
             curvature = self.curvature(point, ridge)
             step = self.memory.times_inverse_hessian(point.gradient, curvature).neg_()
             if hint is not None:
@@ -112,7 +114,6 @@ class CostPath:
 
     def curvature(self, point, ridge):
         """The Hessian that L-BFGS starts from: the root of a true one near by, or the product."""
-        self.n_steps += 1
         far = self.root is not None and self.root.is_far(ridge)
         if far or self.problems.hessian_is_due(self.n_steps):
             self.root, self.n_steps = None, 0

@@ -18,9 +18,9 @@ SOFTMAX_ROWS = 8192
 # What a step of L-BFGS costs beside its products, in multiplications, about: in all, and times the
 # cube of the classes for the eigenvectors of their covariance.
 STEP_OVERHEAD, EIGENVECTORS = 5e7, 100
-# Numbers that the Hessians of problems side by side may have, 480 MB; rows and columns that they
+# Numbers that the Hessians of problems side by side may have, 800 MB; rows and columns that they
 # are formed of at once.
-HESSIAN_NUMBERS = 6e7
+HESSIAN_NUMBERS = 1e8
 HESSIAN_ROWS, HESSIAN_COLUMNS = 1024, 1024
 
 
