@@ -190,20 +190,29 @@ class _Paths:
     device: object
     names: list
 
-    def fits(self, batch, dtype, first=0):
-        """Yield the fits of the problems of a batch side by side, from the C at `first` on."""
+    def fits(self, batch, dtype, first=0, reached=None):
+        """Yield the fits of the problems of a batch side by side, from the C at `first` on.
+
+        `reached`: weights and biases for raw features to begin with, one of each a problem.
+        """
         problems = Problems(
             self.features, self.labels, self.trains[batch], self.n_classes, self.standardize,
             dtype, self.device,
         )  # fmt: skip
         path = CostPath(problems, self.tolerance, self.max_iterations)
+        if reached:
+            path.weights = problems.in_own_coordinates(reached)
         for column in range(first, self.costs.shape[1]):
             costs = self.costs[batch, column]
             minimum = path.minimum(torch.from_numpy(costs).to(self.device))
             if minimum.stalled:
+                reached = [
+                    problems.in_raw_coordinates(place, minimum.weights)
+                    for place in range(len(batch))
+                ]
                 del path, problems  # float64 takes their place
-                for problem in batch:
-                    yield from self.fits([problem], torch.float64, column)
+                for problem, start in zip(batch, reached, strict=True):
+                    yield from self.fits([problem], torch.float64, column, [start])
                 return
             for place, problem in enumerate(batch):
                 if not minimum.converged[place]:

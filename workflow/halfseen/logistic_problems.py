@@ -227,6 +227,16 @@ class Problems:
         bias = own[-1].cpu() - torch.from_numpy(given.mean) @ weight
         return {"weight": weight, "bias": bias - bias.mean()}
 
+    def in_own_coordinates(self, found):
+        """The weights (B, K, r + 1) of what `in_raw_coordinates` gave, a problem each."""
+        weights = self.start()
+        for own, raw, given, basis in zip(weights, found, self.given, self.bases, strict=True):
+            scale = torch.from_numpy(given.scale)[:, None]
+            scaled = torch.where(scale > 0, raw["weight"] / scale, 0)
+            own[:, : basis.shape[1]] = (basis.double().mT @ scaled.to(basis.device)).mT
+            own[:, -1] = raw["bias"] + torch.from_numpy(given.mean) @ raw["weight"]
+        return weights
+
     def gradient_norm(self, place, gradient):
         """2-norm of a problem's gradient in the coordinates of z-scored or raw features."""
         basis, own = self.bases[place], gradient[place].double().T
