@@ -24,9 +24,13 @@ def drawn(n, d, shares, rng):
     """Features (n, d) of overlapping classes, their offsets and scales unlike; labels (n,)."""
     shares = np.array(shares)
     labels = np.append(np.arange(len(shares)), rng.choice(len(shares), n - len(shares), p=shares))
-    centres = np.random.default_rng(0).normal(size=(len(shares), d))
-    features = 0.6 * centres[labels] + rng.normal(size=(n, d)) * np.linspace(0.5, 2, d)
-    return features + np.linspace(-3, 3, d), labels
+    return features_of(labels, d, rng), labels
+
+
+def features_of(labels, d, rng):
+    centres = np.random.default_rng(0).normal(size=(labels.max() + 1, d))
+    features = 0.6 * centres[labels] + rng.normal(size=(len(labels), d)) * np.linspace(0.5, 2, d)
+    return features + np.linspace(-3, 3, d)
 
 
 def tall(rng):
@@ -136,6 +140,19 @@ def test_agrees_with_scikit_learn_along_the_path(draw, standardize, factor, dtyp
         assert found == pytest.approx(best, rel=1e-6, abs=0)
         assert fit.objective == pytest.approx(best, rel=1e-6, abs=0)
         assert (logits(features, fit).argmax(1) == predicted).mean() >= 0.999
+
+
+@pytest.mark.parametrize("factor", [1e-3, 0.03, 1])
+def test_small_features_tell_classes_of_the_same_size_apart(factor, rng):
+    # Nothing else does where C is small, so that rounding of the bias must not outweigh them.
+    labels = np.arange(1600) % 20
+    features = features_of(labels, 16, rng)
+    features -= features.mean(0)
+    train, costs = trained_on(1600, 800), [1e-6, 1e-4, 1e-2]
+    for fit in fit_paths(factor * features, labels, train, costs, 20, standardize=False):
+        same = LogisticRegression(C=fit.cost * factor**2, tol=1e-12, solver="newton-cholesky")
+        predicted = same.fit(features[:800], labels[:800]).predict(features)
+        assert (logits(factor * features, fit).argmax(1) == predicted).mean() >= 0.999
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

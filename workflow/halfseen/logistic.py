@@ -72,9 +72,10 @@ def fit_paths(
     z-scores with the mean and standard deviation of the training rows; a column that is constant
     there gets no weight. A fit starts where those before it point to and ends once the decrease of
     the objective still to be had, g' H^-1 g / 2 in the metric of L-BFGS, is at most `tolerance`
-    times the objective, or times what it has gained over a fit without features where that is less:
-    at 1e-10 no more than 1 prediction in 1000 is another than at the minimum, up to C = 1e6 for
-    features of variance 1, and in float64 up to 1e8.
+    times the objective, or times what it has gained over a fit without features, or 1e-4 of the
+    objective where that is more: at 1e-10 no more than 1 prediction in 1000 is another than at the
+    minimum, up to C = 1e6 for features of variance 1, and in float64 up to 1e8. Small features and
+    a small C may gain far less; then the bias ends exactly where its own gradient is 0.
 
     As many problems run side by side as `memory_mb` holds beside the features; None: one. Where
     float32 gets no further, the rest of their paths is fitted one by one in float64. Two classes

@@ -20,8 +20,9 @@ FEW, FARTHEST = 20, 10
 # arrived none was seen to wait for more than 9.
 PATIENCE = 30
 # Below it a class covariance is noise; rounding of an objective, relative; and what a fit is taken
-# to gain over the classes' shares, as a share of the objective, where it is less.
-LEAST_COVARIANCE, ROUNDING, LEAST_GAIN = 1e-12, 1e-6, 1e-4
+# to gain over the classes' shares, as a share of the objective, where it is less. Below the last
+# one, what the features say is near the rounding of the bias.
+LEAST_COVARIANCE, ROUNDING, LEAST_GAIN, SMALL_GAIN = 1e-12, 1e-6, 1e-4, 1e-2
 
 
 @dataclass(frozen=True)
@@ -108,8 +109,12 @@ class CostPath:
             n_iterations += ~converged
         self.weights, self.ridge = point.weights, ridge
         self.known = [*self.known[1 - POINTS :], (costs.log(), point.weights)]
+        weights, gradient = point.weights, point.gradient
+        if (self.gain(point) < SMALL_GAIN * point.objective).any():
+            weights = problems.with_exact_bias(weights)
+            gradient = problems.exact_gradient(weights, ridge)
         release_freed_memory()
-        reached = point.weights, point.objective, point.gradient
+        reached = weights, point.objective, gradient
         return Minimum(*reached, converged, stalled, n_iterations)
 
     def curvature(self, point, ridge):
@@ -124,12 +129,16 @@ class CostPath:
         return self.root or KroneckerHessian(self.problems, point.covariance, ridge)
 
     def scale(self, point):
-        """What `tolerance` is a share of, (B,): the objective, or the gain where that is less.
+        """What `tolerance` is a share of, (B,): the objective, or the gain where that is less."""
+        gain = torch.maximum(self.gain(point), LEAST_GAIN * point.objective)
+        return torch.minimum(point.objective, gain)
 
-        The gain is at least the penalty, by convexity; without the rounding of a difference.
+    def gain(self, point):
+        """By how much the objective is below that of a fit without features, (B,).
+
+        At least by the penalty, by convexity; that is without the rounding of a difference.
         """
-        gain = torch.maximum(self.without_features - point.objective, point.objective - point.loss)
-        return torch.minimum(point.objective, torch.maximum(gain, LEAST_GAIN * point.objective))
+        return torch.maximum(self.without_features - point.objective, point.objective - point.loss)
 
 
 def _forecast(known, log_cost):
