@@ -466,6 +466,15 @@ def test_memory_decides_how_many_problems_run_side_by_side():
     assert {len(sizes(megabytes)) for megabytes in np.linspace(1, 10, 50)} >= {1, 2, 3, 5}
 
 
+def test_a_hessian_takes_a_quarter_of_the_memory_at_most(rng):
+    features, labels, _ = tall(rng)
+    given = features, labels, trained_on(1500, 300), CLASSES, True, torch.float64, "cpu"
+    numbers = (CLASSES * (10 + 1)) ** 2
+    for share, due in [(0.9, False), (1.1, True)]:
+        problems = Problems(*given, memory_mb=share * 4 * 8 * numbers / 1e6)
+        assert problems.hessian_is_due(10**9) is due
+
+
 # The start of a fit
 
 

@@ -331,9 +331,17 @@ def peak_of(path, labels, trains, n_classes):
 
 
 def memory():
-    """Peak memory as a multiple of the features, each size in a process of its own."""
+    """Peak memory as a multiple of the features, each size in a process of its own.
+
+    With fewer rows than columns, the basis in float64 and what it is found with outweigh them.
+    """
     rows = []
-    for n, d, n_classes in [(N, D, CLASSES), (2 * N, D, CLASSES), (N, 2048, 100)]:
+    for n, d, n_classes in [
+        (N, D, CLASSES),
+        (2 * N, D, CLASSES),
+        (N, 2048, 100),
+        (1632, 2048, 102),
+    ]:
         with tempfile.TemporaryDirectory() as folder:
             features, labels, trains = drawn(n, d, n_classes)
             np.save(f"{folder}/features.npy", features)
@@ -341,11 +349,12 @@ def memory():
             with multiprocessing.get_context("spawn").Pool(1) as pool:
                 given = f"{folder}/features.npy", labels, trains, n_classes
                 peak, size = pool.apply(peak_of, given)
+        goal = ("<= 3", peak <= 3 * size) if n > d else ("none", "")
         rows.append(
             {
                 "n": n, "d": d, "n_classes": n_classes, "features_mb": size / 1e6,
-                "peak_mb": peak / 1e6, "multiple": peak / size, "goal": "<= 3",
-                "holds": peak / size <= 3,
+                "peak_mb": peak / 1e6, "multiple": peak / size,
+                "goal": goal[0], "holds": goal[1],
             }
         )  # fmt: skip
     return rows

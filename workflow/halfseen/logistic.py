@@ -28,7 +28,7 @@ import torch
 
 from halfseen.devices import use_full_float32
 from halfseen.logistic_path import HISTORY, CostPath
-from halfseen.logistic_problems import BLOCK_ROWS, HESSIAN_NUMBERS, SOFTMAX_ROWS, Problems
+from halfseen.logistic_problems import BLOCK_ROWS, SOFTMAX_ROWS, Problems, hessian_numbers
 from halfseen.representations import row_slices
 
 
@@ -96,7 +96,7 @@ def fit_paths(
     if torch.device(device).type == "cuda":
         use_full_float32()
     given = features, labels, trains, costs, n_classes, standardize
-    paths = _Paths(*given, tolerance, max_iterations, device, names)
+    paths = _Paths(*given, tolerance, max_iterations, device, memory_mb, names)
     dtype = getattr(torch, dtype)
     for batch in _batches(trains, features.shape[1], n_classes, dtype, memory_mb):
         yield from paths.fits(batch, dtype)
@@ -157,7 +157,7 @@ def _check_costs(costs):
 def _batches(trains, d, n_classes, dtype, memory_mb):
     """Indices of the problems that run side by side, in batches of equal size.
 
-    As many as fit into the memory, and no more than may have Hessians where one alone may.
+    As many as fit into the memory, beside their Hessians where that of one alone may be formed.
     """
     rows = int(trains.sum(axis=1).max())
     rank = min(rows, d)
@@ -169,10 +169,11 @@ def _batches(trains, d, n_classes, dtype, memory_mb):
     # What the bases are computed with, one after the other: eigh's workspace, QR's copies.
     setup = 8 * (4 * rank**2 + (3 * rows * d if d > rows else 0))
     free = 0 if memory_mb is None else memory_mb * 1e6 - setup
-    at_once = max(1, int(free // each))
-    size = n_classes * (rank + 1)
-    if size**2 <= HESSIAN_NUMBERS:
-        at_once = min(at_once, int(HESSIAN_NUMBERS // size**2))
+    hessian, most = (n_classes * (rank + 1)) ** 2, hessian_numbers(memory_mb)
+    at_once = free // each
+    if hessian <= most:
+        at_once = min((free - 8 * most) // each, most // hessian)
+    at_once = max(1, int(at_once))
     return np.array_split(np.arange(len(trains)), -(-len(trains) // at_once))
 
 
@@ -189,6 +190,7 @@ class _Paths:
     tolerance: float
     max_iterations: int
     device: object
+    memory_mb: float | None
     names: list
 
     def fits(self, batch, dtype, first=0, reached=None):
@@ -198,7 +200,7 @@ class _Paths:
         """
         problems = Problems(
             self.features, self.labels, self.trains[batch], self.n_classes, self.standardize,
-            dtype, self.device,
+            dtype, self.device, self.memory_mb,
         )  # fmt: skip
         path = CostPath(problems, self.tolerance, self.max_iterations)
         if reached:

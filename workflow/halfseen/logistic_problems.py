@@ -18,10 +18,17 @@ SOFTMAX_ROWS = 8192
 # What a step of L-BFGS costs beside its products, in multiplications, about: in all, and times the
 # cube of the classes for the eigenvectors of their covariance.
 STEP_OVERHEAD, EIGENVECTORS = 5e7, 100
-# Numbers that the Hessians of problems side by side may have, 800 MB; rows and columns that they
-# are formed of at once.
-HESSIAN_NUMBERS = 1e8
+# Numbers that the Hessians of problems side by side may have, 800 MB, and of the memory that part
+# at most; rows and columns that they are formed of at once.
+HESSIAN_NUMBERS, HESSIAN_PART = 1e8, 0.25
 HESSIAN_ROWS, HESSIAN_COLUMNS = 1024, 1024
+
+
+def hessian_numbers(memory_mb):
+    """How many float64 numbers the Hessians of problems side by side may have; None: no limit."""
+    if memory_mb is None:
+        return HESSIAN_NUMBERS
+    return min(HESSIAN_NUMBERS, HESSIAN_PART * memory_mb * 1e6 / 8)
 
 
 @dataclass
@@ -81,8 +88,11 @@ class Problems:
     in weights and in logits (B, K, rows), since both products with x are a fifth faster so.
     """
 
-    def __init__(self, features, labels, trains, n_classes, standardize, dtype, device):
+    def __init__(
+        self, features, labels, trains, n_classes, standardize, dtype, device, memory_mb=None
+    ):
         self.n_classes, self.standardize = n_classes, standardize
+        self.hessian_numbers = hessian_numbers(memory_mb)
         self.given = [
             Standardization(features, np.flatnonzero(train), standardize) for train in trains
         ]
@@ -185,7 +195,7 @@ class Problems:
         """Whether so many steps have cost as many multiplications as a Hessian and its root."""
         n_problems, rows, rank = self.x.shape
         size = self.n_classes * (rank + 1)
-        if n_problems * size**2 > HESSIAN_NUMBERS:
+        if n_problems * size**2 > self.hessian_numbers:
             return False
         step = STEP_OVERHEAD + n_problems * (2 * rows * size + EIGENVECTORS * self.n_classes**3)
         return n_steps * step >= n_problems * (rows * size**2 / 2 + size**3 / 3)
