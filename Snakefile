@@ -25,13 +25,14 @@ ROOT = Path(workflow.basedir)
 # The one entry that lets rules and every job's script import the package; Absolute imports only.
 sys.path.insert(0, str(ROOT / "workflow"))
 
+# None of these needs a package that Snakemake itself does without.
 from halfseen.choices import read_choices
+from halfseen.circles import has_doses
+from halfseen.commits import commit_of
 from halfseen.config import check_config, take_labels
 from halfseen.digests import code_digest, content_digest
-from halfseen.doses import has_doses
 from halfseen.fetching import is_of_row, missing_files
 from halfseen.ledger import MEASURE_KINDS, read_ledger, tables_of
-from halfseen.provenance import commit_of
 
 
 configfile: "config.yaml"

@@ -2,9 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from halfseen.doses import ACCURACY, SIMILARITY, dose_table, has_doses, shown_share
+from halfseen.doses import ACCURACY, SIMILARITY, dose_table, shown_share
 
-CIRCLE = {"center": {"keep": "center", "radius": 0.4}, "border": {"keep": "border", "radius": 0.4}}
 ROWS = {"object": {"keep": "foreground"}, "wide": {"keep": "center", "radius": 0.5}}
 ROWS |= {"narrow": {"keep": "center", "radius": 0.1}, "whole": {"keep": "everything"}}
 ROWS |= {"rim": {"keep": "border", "radius": 0.5}}
@@ -42,15 +41,6 @@ def test_a_circle_shows_its_area_and_its_border_the_rest(radius):
     assert inside == pytest.approx(np.pi * radius**2, rel=0.01)
     assert inside + shown_share({"keep": "border", "radius": radius}) == 1
     assert shown_share({"keep": "everything"}) == 1
-
-
-def test_several_radii_of_one_kind_are_doses_and_one_of_each_kind_is_none():
-    assert not has_doses({"whole": {"keep": "everything"}})
-    assert not has_doses(CIRCLE)
-    # The same circle twice, as with another fill, is no second dose.
-    assert not has_doses(CIRCLE | {"grey": {"keep": "center", "radius": 0.4}})
-    assert has_doses(CIRCLE | {"small": {"keep": "center", "radius": 0.2}})
-    assert has_doses(CIRCLE | {"rim": {"keep": "border", "radius": 0.45}})
 
 
 def test_a_response_is_the_protocol_s_own_cell_and_the_similarity_with_the_whole():

@@ -1,10 +1,15 @@
 import ast
+import importlib.metadata
 import re
+import subprocess
 import sys
 import tomllib
+import venv
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from workflow_copy import copy_workflow
 
 from halfseen.digests import imported_files
 
@@ -116,3 +121,39 @@ def test_a_rule_s_environment_has_what_its_script_imports(root):
         if missing:
             lacking[script, environment] = missing
     assert lacking == {}
+
+
+def needed_distributions(name):
+    """{name: distribution} of an installed package and of all that it needs, transitively."""
+    found, waiting = {}, [Requirement(name)]
+    while waiting:
+        requirement = waiting.pop()
+        if requirement.name.lower() not in found:
+            distribution = importlib.metadata.distribution(requirement.name)
+            found[requirement.name.lower()] = distribution
+            needed = map(Requirement, distribution.requires or [])
+            waiting += [one for one in needed if one.marker is None or one.marker.evaluate()]
+    return found
+
+
+@pytest.fixture(scope="module")
+def python_with_snakemake_alone(tmp_path_factory):
+    """A Python that has Snakemake, what Snakemake needs, and nothing else."""
+    folder = tmp_path_factory.mktemp("snakemake_alone")
+    venv.create(folder)
+    (packages,) = folder.glob("lib/python*/site-packages")
+    for distribution in needed_distributions("snakemake").values():
+        for top in {file.parts[0] for file in distribution.files} - {"..", "__pycache__"}:
+            if not (packages / top).exists():
+                (packages / top).symlink_to(distribution.locate_file(top))
+    return folder / "bin/python"
+
+
+def test_snakemake_plans_the_study_in_an_environment_that_holds_nothing_else(
+    root, tmp_path, python_with_snakemake_alone
+):
+    copy_workflow(root, tmp_path)
+    (tmp_path / "config.yaml").write_text((root / "config.yaml").read_text())
+    command = [python_with_snakemake_alone, "-I", "-m", "snakemake", "--dry-run", "--quiet", "all"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -3,16 +3,13 @@
 import numpy as np
 import pandas as pd
 
+from halfseen.circles import CIRCLES, radii
 from halfseen.geometry import SIZE_PX
 from halfseen.variants import visible_pixels
 
-CIRCLES = ("center", "border")
 ACCURACY, SIMILARITY = "balanced accuracy", "CKA with the original"
-
-
-def has_doses(variants):
-    """Whether rows {name: {"keep", "radius"}} of variants hold several circles of one kind."""
-    return any(len(_radii(variants, kind)) > 1 for kind in CIRCLES)
+KEY = ["dataset", "model", "quantity", "keep"]
+VALUES = ["value", "low", "high", "null"]
 
 
 def shown_share(row):
@@ -45,7 +42,7 @@ def dose_table(cells, similarity, variants, protocol, measure):
     values = pd.concat([table[names] for table in quantities if len(table)], ignore_index=True)
     curves = []
     for kind in CIRCLES:
-        if not _radii(variants, kind):
+        if not radii(variants, kind):
             continue
         shown = {
             name: shown_share(row)
@@ -58,11 +55,3 @@ def dose_table(cells, similarity, variants, protocol, measure):
     curve = table.groupby(KEY, sort=False).ngroup()
     ordered = table.iloc[np.lexsort((table.shown, curve))].reset_index(drop=True)
     return ordered[[*KEY, "variant", "shown", *VALUES]]
-
-
-VALUES = ["value", "low", "high", "null"]
-KEY = ["dataset", "model", "quantity", "keep"]
-
-
-def _radii(variants, kind):
-    return {row["radius"] for row in variants.values() if row["keep"] == kind}

@@ -1,8 +1,7 @@
-"""What a page tells of the software that made it: versions of packages, and the commit."""
+"""What a page tells of the software that made it: its packages and its code."""
 
 import importlib.metadata
 import json
-import subprocess
 from pathlib import Path
 
 import yaml
@@ -25,30 +24,6 @@ def package_versions(names):
         except importlib.metadata.PackageNotFoundError:
             continue
     return found
-
-
-def commit_of(folder):
-    """The commit of the repository that `folder` is the root of, with "-dirty" after edits.
-
-    None where it is no repository, or git is not there.
-    """
-    if not (Path(folder) / ".git").exists():
-        return None
-    command = [
-        "git",
-        "--no-optional-locks",
-        "-C",
-        str(folder),
-        "describe",
-        "--always",
-        "--dirty",
-        "--abbrev=40",
-    ]
-    command += ["--exclude", "*"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None
 
 
 def files_made(shards, representations):

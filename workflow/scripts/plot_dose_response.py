@@ -6,7 +6,8 @@ log_to(snakemake.log[0])
 
 import pandas as pd
 
-from halfseen.doses import CIRCLES, dose_table
+from halfseen.circles import CIRCLES
+from halfseen.doses import dose_table
 from halfseen.figures import plot_dose_response
 from halfseen.style import colors_of, save_figure, use_style
 
