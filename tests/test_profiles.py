@@ -2,6 +2,8 @@
 
 import re
 import shutil
+import subprocess
+import sys
 
 import pytest
 import yaml
@@ -23,7 +25,17 @@ def rule_blocks(root):
 
 @pytest.mark.parametrize("name", ["slurm", "slurm-gpu"])
 def test_a_named_profile_says_what_the_default_one_says_whose_place_it_takes(root, name):
-    assert profile(root, name).items() >= profile(root, "default").items()
+    default = profile(root, "default")
+    del default["cores"]  # of this machine, which submits
+    assert profile(root, name).items() >= default.items()
+
+
+def test_a_command_without_a_number_of_cores_runs(root, tmp_path):
+    shutil.copy(root / "tests/study/config.yaml", tmp_path)
+    command = [sys.executable, "-m", "snakemake", "--snakefile", root / "Snakefile"]
+    command += ["--directory", tmp_path, "clean_orphans"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_with_gpus_the_profile_of_slurm_differs_by_what_gets_one(root):
