@@ -30,12 +30,28 @@ def test_a_named_profile_says_what_the_default_one_says_whose_place_it_takes(roo
     assert profile(root, name).items() >= default.items()
 
 
-def test_a_command_without_a_number_of_cores_runs(root, tmp_path):
-    shutil.copy(root / "tests/study/config.yaml", tmp_path)
+def run_without_cores(root, folder, *arguments):
+    """What Snakemake prints that runs the study of a minute, its cores left to a profile."""
+    shutil.copy(root / "tests/study/config.yaml", folder)
     command = [sys.executable, "-m", "snakemake", "--snakefile", root / "Snakefile"]
-    command += ["--directory", tmp_path, "clean_orphans"]
+    command += ["--directory", folder, *arguments]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+    return done.stdout + done.stderr
+
+
+def test_a_command_without_a_number_of_cores_runs(root, tmp_path):
+    assert "Nothing is left over." in run_without_cores(root, tmp_path, "clean_orphans")
+
+
+def test_a_rule_gets_as_many_threads_as_its_profile_says_if_its_cores_are_as_many(root, tmp_path):
+    settings = profile(root, "slurm") | {"cores": 8, "set-threads": {"fit_probes": 8}}
+    (tmp_path / "slurm").mkdir()
+    (tmp_path / "slurm/config.yaml").write_text(yaml.safe_dump(settings))
+    arguments = ["--dry-run", "--workflow-profile", tmp_path / "slurm"]
+    output = run_without_cores(root, tmp_path, *arguments, "--until", "fit_probes")
+    (block,) = re.findall(r"^rule fit_probes:\n(?: .*\n)*", output, flags=re.MULTILINE)
+    assert "threads: 8\n" in block
 
 
 def test_with_gpus_the_profile_of_slurm_differs_by_what_gets_one(root):
