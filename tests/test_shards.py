@@ -90,6 +90,13 @@ def test_shards_share_out_every_row_once():
     assert {len(part) for part in parts} == {2, 3}
 
 
+def test_a_shard_that_no_image_is_left_for_is_refused_with_the_remedy():
+    manifest = pd.DataFrame({"image_id": IDS})
+    assert shard_rows(manifest, 11, 13).image_id.tolist() == IDS[11:]
+    with pytest.raises(ValueError, match="shard 12 of 13 .* has 12 images; lower `shards:` .* 12 "):
+        shard_rows(manifest, 12, 13)
+
+
 def part(content, rows):
     """What a shard of only some of the images holds."""
     return {name: [values[row] for row in rows] for name, values in content.items()}

@@ -26,7 +26,15 @@ PROVENANCE = {
 
 
 def shard_rows(manifest, shard, n_shards):
-    """The manifest's rows of one shard: every `n_shards`-th, so that shards take equally long."""
+    """The manifest's rows of one shard: every `n_shards`-th, so that shards take equally long.
+
+    Raises ValueError for a shard that no image is left for.
+    """
+    if shard >= len(manifest):
+        raise ValueError(
+            f"shard {shard} of {n_shards} shards would be empty: the data set has {len(manifest)} "
+            f"images; lower `shards:` of its row to {len(manifest)} or less"
+        )
     return manifest.iloc[shard::n_shards].reset_index(drop=True)
 
 

@@ -17,6 +17,7 @@ keep_freed_memory()
 use_threads(snakemake.threads)
 row, masking = snakemake.params.segmenter, snakemake.params.masking
 manifest = read_manifest(snakemake.input.manifest)
+rows = shard_rows(manifest, int(snakemake.wildcards.shard), snakemake.params.n_shards)
 if row["kind"] == "given":
     masks_of, batch_size, sha256 = GivenMasks(row["folder"]), 1, None
 else:
@@ -31,7 +32,6 @@ else:
     batch_size = row["batch_size"] or default_batch_size(device, on_gpu=4, on_cpu=1)
 folder = snakemake.input.get("folder") or None
 dataset = open_dataset(**snakemake.params.source, folder=folder, seed=snakemake.params.seed)
-rows = shard_rows(manifest, int(snakemake.wildcards.shard), snakemake.params.n_shards)
 what = f"masks of {snakemake.wildcards.dataset}"
 shard = segment_images(dataset, rows, masks_of, batch_size, what)
 params = {key: value for key, value in snakemake.params.items() if key != "n_shards"}
