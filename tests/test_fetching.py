@@ -55,11 +55,11 @@ def local_folder(tmp_path):
     return folder
 
 
-def fetch(out, sources=(), name="tiny", **options):
+def fetch(out, sources=(), name="tiny", lock_folder=None, **options):
     return fetch_file(
         path=out / f"{name}.pt",
         record_path=out / f"{name}.yaml",
-        lock_path=out.parent / "weights.lock.yaml",
+        lock_path=(lock_folder or out.parent) / "weights.lock.yaml",
         name=name,
         file="tiny.pt",
         sources=[*sources],
@@ -441,6 +441,21 @@ def test_a_row_and_a_lock_that_disagree_are_both_named(out, local_folder):
         fetch(out, local_folder=local_folder, size_bytes=5)
     (out / "tiny.pt").unlink()
     assert fetch(out, local_folder=local_folder, sha256=sha256(GOOD))["expected_from"] == "config"
+
+
+def test_a_hash_that_could_not_be_recorded_is_told_with_the_remedy_before_anything_is_fetched(
+    out, tmp_path, no_connection
+):
+    (tmp_path / "closed").write_text("no folder, so that not even root can write below it")
+    sources = [{"url": "http://127.0.0.1:9/tiny.pt"}]
+    with pytest.raises(OSError, match="'tiny' has no sha256 .*closed/w.*lock.yaml.*`sha256:`"):
+        fetch(out, sources, lock_folder=tmp_path / "closed")
+
+
+def test_a_file_whose_hash_is_known_needs_no_lock_file(out, tmp_path, local_folder):
+    (tmp_path / "closed").write_text("no folder")
+    fetch(out, local_folder=local_folder, lock_folder=tmp_path / "closed", sha256=sha256(GOOD))
+    assert (out / "tiny.pt").read_bytes() == GOOD
 
 
 def slow_lock_reading(monkeypatch):

@@ -56,7 +56,8 @@ def fetch_file(
     first download. What is at `path` already, with its record and the promised hash, is kept.
     `offline`, or a text in `gated` (what to do to be given the file), opens no connection.
     If no source is right, `path` stays as it was: WrongBytesError if one delivered other bytes,
-    else OSError, with what was wrong with each.
+    else OSError, with what was wrong with each. OSError, before any source is asked, if the lock
+    file would have to be written and cannot be.
     """
     path, lock_path = Path(path), Path(lock_path)
     promised = _promised(name, sha256, md5, size_bytes, lock_path)
@@ -68,6 +69,8 @@ def fetch_file(
     candidate.parent.mkdir(parents=True, exist_ok=True)
     asked = [{"local": local}, *sources] if local else sources
     closed = _reason_not_to_ask(offline, gated)
+    if promised["sha256"] is None:
+        _check_recordable(lock_path, name)
     remedy = _remedy(file, local_folder, gated)
     source, found = _deliver_first(asked, candidate, file, promised, closed, remedy)
     known_as = f"local_folder/{file}" if source == local else source  # no private path
@@ -295,10 +298,25 @@ def _told(fingerprint):
     return ", ".join(told) or "hash and length unknown"
 
 
+def _guard(lock_path):
+    return lock_path.with_name(f".{lock_path.name}.guard")
+
+
+def _check_recordable(lock_path, name):
+    """Raise OSError if an entry could not be added to the lock file, as in a container."""
+    try:
+        open(_guard(lock_path), "a").close()
+    except OSError as reason:
+        raise OSError(
+            f"{name!r} has no sha256 in config.yaml, and that of its first download cannot be "
+            f"recorded in {lock_path}: {reason.strerror}; give `sha256:` in its row, or make the "
+            f"folder {lock_path.parent} writable"
+        ) from reason
+
+
 def _remember(lock_path, name, entry, candidate):
     """Add `entry` to the lock file, unless another process has just done so: then compare."""
-    guard = lock_path.with_name(f".{lock_path.name}.guard")
-    with open(guard, "w") as held:
+    with open(_guard(lock_path), "w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         lock = _read_lock(lock_path)
         known = lock.setdefault(name, entry)
