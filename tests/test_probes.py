@@ -1,3 +1,6 @@
+from collections import Counter
+from dataclasses import replace
+from functools import partial
 from itertools import product
 
 import numpy as np
@@ -9,6 +12,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from halfseen import probes
 from halfseen.probes import (
     PROTOCOLS,
     Representations,
@@ -267,44 +271,114 @@ def test_a_shifted_copy_of_a_variant_is_the_variant_once_recentred(samples):
     assert (own != raw).any()
 
 
-def crossings(predictions, manifest):
-    """Images that a cell's probe predicts though it was fitted on one of their group.
+VARIANTS = ("original", "foreground", "background")
+TWO_COSTS = np.array([1e-2, 1.0])
+SPLIT = ["validation", "train", "train", "train", "test"]
 
-    The probe asked about an image in fold f was fitted on the images of the training variant that
-    are outside of f there, which that variant's own cell tells.
+
+@pytest.fixture
+def groups(samples):
+    """The group (n,) of every image, whole in a fold and of one class; two or more images each."""
+    _, labels, folds = samples
+    return (labels * FOLDS + folds) * 2 + np.arange(N) // FOLDS % 2
+
+
+@pytest.fixture
+def betraying(samples, groups):
+    """`Representations` that tell group and variant of every row: a direction each, a length each.
+
+    The published split is none that folds stand in for, and tests a single image of group 2 too.
     """
-    groups, found = manifest.set_index("image_id").group, 0
-    cells = predictions.groupby(["train_variant", "test_variant", "centering", "control"])
-    for (train, *_), cell in cells:
-        fitted = cell_of(predictions, train, train)
-        fold_of_fit = fitted.groupby(groups.loc[fitted.image_id].to_numpy()).fold
-        least, most = fold_of_fit.min(), fold_of_fit.max()
-        own = groups.loc[cell.image_id]
-        judged = cell.fold.to_numpy()
-        found += int(((least.loc[own] != judged) | (most.loc[own] != judged)).sum())
-    return found
-
-
-def test_no_image_or_group_is_on_both_sides_of_any_cell(variants, samples):
     _, labels, folds = samples
-    groups = [
-        f"{label}_{fold}_{i % 2}" for i, (label, fold) in enumerate(zip(labels, folds, strict=True))
-    ]
-    given = represented(variants, labels, folds, groups)
-    predictions = run_protocols(given, EVERY, 1).predictions
-    for name in ("nested", "paper", "knn"):
-        assert crossings(predictions[predictions.protocol == name], given.manifest) == 0
+    split = np.array(SPLIT)[folds]
+    split[np.argmax(groups == 2)] = "test"
+    directions = np.eye(groups.max() + 1)[groups]
+    variants = {name: (1.0 + place) * directions for place, name in enumerate(VARIANTS)}
+    return represented(variants, labels, folds, groups, split)
 
 
-def test_folds_drawn_per_variant_would_be_caught(variants, samples, rng):
-    _, labels, folds = samples
-    given = represented(variants, labels, folds)
-    predictions = run_protocols(given, {"nested": NESTED}, 1).predictions
-    pooled = []
-    for _, cells in predictions.groupby("test_variant"):
-        drawn = dict(zip(given.manifest.image_id, rng.permutation(folds), strict=True))
-        pooled.append(cells.assign(fold=cells.image_id.map(drawn)))
-    assert crossings(pd.concat(pooled), given.manifest) > N
+class Witness:
+    """What probes were truly fitted on and asked about, of representations that betray it.
+
+    `judged` counts the rows by the variants of training and judged part, `crossing` those of them
+    whose group the probe was fitted on. Neighbours know directions alone: they have no variants.
+    """
+
+    def __init__(self, monkeypatch):
+        self.judged, self.crossing, self.fitted = Counter(), Counter(), []
+        for name, spy in (
+            ("fit_paths", self.fit_paths), ("logits", self.logits), ("_votes", self.votes),
+        ):  # fmt: skip
+            monkeypatch.setattr(probes, name, partial(spy, getattr(probes, name)))
+
+    def fit_paths(self, original, features, labels, trains, *args, **more):
+        for fit in original(features, labels, trains, *args, **more):
+            self.fitted.append((fit, features[trains[fit.problem]]))
+            yield fit
+
+    def logits(self, original, features, fit):
+        (train,) = [rows for known, rows in self.fitted if known is fit]
+        cell = self.variant(train), self.variant(features)
+        self.judged[cell] += len(features)
+        self.crossing[cell] += int(np.isin(features.argmax(1), train.argmax(1)).sum())
+        return original(features, fit)
+
+    def votes(self, original, similarities, *args):
+        self.judged["neighbours"] += len(similarities)
+        self.crossing["neighbours"] += int(similarities.any(axis=1).sum())
+        return original(similarities, *args)
+
+    @staticmethod
+    def variant(rows):
+        """The one variant that all rows are of."""
+        (length,) = set(rows.max(axis=1))
+        return VARIANTS[int(length) - 1]
+
+
+@pytest.fixture
+def witness(monkeypatch):
+    return Witness(monkeypatch)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_no_image_or_group_is_on_both_sides_of_any_fit(name, betraying, witness):
+    row = EVERY[name] | ({"costs": TWO_COSTS} if "costs" in EVERY[name] else {})
+    run_protocols(betraying, {name: row}, 1)
+    own = dict.fromkeys(zip(VARIANTS, VARIANTS, strict=True), N)
+    if name == "nested":
+        # Every image helps to choose the C of all folds but its own.
+        inner = len(TWO_COSTS) * (FOLDS - 1) * N
+        pairs = dict.fromkeys(product(VARIANTS, VARIANTS), 2 * N)  # raw and recentred
+        expected = pairs | dict.fromkeys(own, inner + N)
+        expected[VARIANTS[0], VARIANTS[0]] *= 2  # with shuffled labels once more
+    elif name == "published":
+        split = betraying.manifest.split
+        expected = dict.fromkeys(
+            own, len(TWO_COSTS) * (split == "validation").sum() + (split == "test").sum()
+        )
+    else:
+        expected = {"neighbours": len(VARIANTS) * N} if name == "knn" else own
+    assert witness.judged == expected
+    assert witness.crossing.total() == 0
+
+
+def test_folds_drawn_per_variant_would_be_caught(betraying, witness, monkeypatch):
+    honest_fit = probes._Found.fit
+
+    def fit_on_folds_of_its_own(self, variant, *args):
+        manifest = self.given.manifest
+        moved = (manifest.fold + VARIANTS.index(variant)) % FOLDS
+        shared, self.given = self.given, replace(self.given, manifest=manifest.assign(fold=moved))
+        honest_fit(self, variant, *args)
+        self.given = shared
+
+    monkeypatch.setattr(probes._Found, "fit", fit_on_folds_of_its_own)
+    run_protocols(betraying, {"nested": NESTED | {"costs": TWO_COSTS}}, 1)
+    # All that the probes of the moved folds are asked about, but for the choice of their C.
+    assert witness.crossing == {
+        (train, test): 0 if train == VARIANTS[0] else N if train == test else 2 * N
+        for train, test in product(VARIANTS, VARIANTS)
+    }
 
 
 def test_a_probe_that_has_seen_the_image_in_another_variant_does_too_well(samples, rng):

@@ -2,8 +2,9 @@
 
 A protocol is a row of the config: its `kind` is a function of `PROTOCOLS`, its other keys are the
 arguments. Every protocol gives cells: fitted on one variant, asked about one, judged on images that
-it was not fitted on. All cells of a data set share the folds of the manifest, so that no image and
-no group is on both sides of any of them, whichever variant it is seen in.
+it was not fitted on. All variants share one division of the images, the folds of the manifest or,
+for `official`, the published split where there is one, so that no image and no group is on both
+sides of any cell, whichever variant it is seen in.
 """
 
 from dataclasses import dataclass
