@@ -211,6 +211,17 @@ def test_choosing_c_takes_three_folds(samples):
         run({"original": features}, labels, np.arange(N) % 2, {"nested": NESTED})
 
 
+@pytest.mark.parametrize("row", [NESTED, EVERY["published"]], ids=["nested", "published"])
+def test_of_values_of_c_that_do_equally_well_the_strongest_penalty_is_taken(row, samples):
+    _, labels, folds = samples
+    costs = np.array([0.1, 1.0, 10.0])
+    told_apart = np.eye(CLASSES)[labels]
+    probed = run({"original": told_apart}, labels, folds, {"any": row | {"costs": costs}})
+    assert (probed.selection.balanced_accuracy == 1).all()
+    assert (probed.cells.cost == 0.1).all()
+    assert (probed.selection.cost[probed.selection.chosen] == 0.1).all()
+
+
 # Transfer
 
 
@@ -440,6 +451,26 @@ def test_neighbours_vote_as_in_scikit_learn(samples):
             5, metric="cosine", weights=lambda distance: np.exp((1 - distance) / temperature)
         ).fit(features[~own], labels[~own])
         assert (predicted[own] == classifier.predict(features[own])).mean() > 0.99
+
+
+@pytest.mark.parametrize(("factor", "predicted"), [(4, 0), (1.5, 1)])
+def test_the_temperature_says_how_much_a_nearer_neighbour_counts_by_hand(factor, predicted):
+    # A vote at similarity 1 is worth `factor` at 0.9: one such of class 0 against two of class 1.
+    aside = np.sqrt(1 - 0.9**2)
+    directions = np.array([[1, 0], [-1, 0], [-1, 0], [1, 0], [0.9, aside], [0.9, -aside]])
+    features = directions * np.array([3, 1, 1, 0.5, 2, 7])[:, None]
+    labels, folds = np.array([0, 1, 1, 0, 1, 1]), np.array([0, 0, 0, 1, 1, 1])
+    row = {"kind": "knn", "k": 3, "temperature": 0.1 / np.log(factor)}
+    first = run({"original": features}, labels, folds, {"knn": row}).predictions.iloc[0]
+    assert first.predicted == predicted
+    assert first.margin == pytest.approx((factor - 2) / (factor + 2), abs=1e-5)
+
+
+def test_the_margin_of_neighbours_is_one_of_shares_of_the_votes(samples):
+    features, labels, folds = samples
+    margin = run({"original": features}, labels, folds, {"knn": EVERY["knn"]}).predictions.margin
+    assert margin.max() == pytest.approx(1)  # all five are of its own class
+    assert margin.min() >= -1 - 1e-12
 
 
 def test_more_neighbours_than_training_images_are_an_error(samples):
