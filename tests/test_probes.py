@@ -514,12 +514,31 @@ def test_the_official_split_is_fitted_chosen_and_tested_on_its_parts(samples):
 # Errors
 
 
-def test_non_finite_features_are_an_error_that_counts_the_rows(samples):
-    features, labels, folds = samples
-    features[3, :2], features[8, 1] = np.nan, np.inf
-    for name in ("nested", "paper", "published"):
-        with pytest.raises(ValueError, match=f"protocol {name}: 2 rows of the features are not"):
-            run({"original": features}, labels, folds, {name: EVERY[name]})
+@pytest.mark.parametrize("name", EVERY)
+def test_non_finite_features_are_an_error_that_counts_the_images(name, samples, variants):
+    _, labels, folds = samples
+    variants["foreground"][3, :2], variants["foreground"][8, 1] = np.nan, np.inf
+    with pytest.raises(
+        ValueError,
+        match=f"protocol {name}: variant 'foreground' has 2 of 150 images with NaN or infinity, "
+        "the first is 'image_0003' in row 3; extract the features again",
+    ):
+        run(variants, labels, folds, {name: EVERY[name]})
+
+
+@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("n", [N - 1, N + 1])
+def test_features_of_more_or_fewer_images_than_the_manifest_has_are_an_error(
+    name, n, samples, variants
+):
+    _, labels, folds = samples
+    variants["foreground"] = np.resize(variants["foreground"], (n, D))
+    with pytest.raises(
+        ValueError,
+        match=f"protocol {name}: variant 'foreground' has features of {n} images, but the "
+        "manifest has 150; extract the features again",
+    ):
+        run(variants, labels, folds, {name: EVERY[name]})
 
 
 def test_a_fit_that_has_not_converged_is_an_error_that_names_fold_and_c(samples):

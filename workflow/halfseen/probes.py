@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from halfseen.logistic import fit_paths, logits
+from halfseen.representations import row_slices
 from halfseen.splits import official_parts
 
 SHUFFLED = "shuffled labels"
@@ -42,6 +43,28 @@ class Representations:
     def n_classes(self):
         """Number of classes."""
         return int(self.labels.max()) + 1
+
+    def features(self, variant):
+        """The representations (n, d) of a variant, one finite row for each image of the manifest.
+
+        Raises ValueError that names the variant and the first image without such a row.
+        """
+        features, ids = self.read(variant), self.manifest.image_id.to_numpy()
+        if len(features) != len(ids):
+            raise ValueError(
+                f"variant {variant!r} has features of {len(features):,} images, but the manifest "
+                f"has {len(ids):,}; extract the features again"
+            )
+        blocks = row_slices(len(ids), BLOCK_ROWS)
+        finite = np.concatenate([np.isfinite(features[rows]).all(axis=1) for rows in blocks])
+        bad = np.flatnonzero(~finite)
+        if len(bad):
+            raise ValueError(
+                f"variant {variant!r} has {len(bad):,} of {len(ids):,} images with NaN or "
+                f"infinity, the first is {ids[bad[0]]!r} in row {bad[0]}; "
+                "extract the features again"
+            )
+        return features
 
 
 @dataclass(frozen=True)
@@ -127,7 +150,7 @@ def official(representations, rng, costs, standardize, **solver):
     told = {"split_source": parts.source, "n_left_out": parts.n_left_out}
     found = _Tables()
     for variant in representations.variants:
-        features = representations.read(variant)
+        features = representations.features(variant)
         scores = np.array(
             [
                 balanced_accuracy(
@@ -165,7 +188,7 @@ def knn(representations, rng, k, temperature, **solver):
     )  # fmt: skip
     found = _Tables()
     for variant in representations.variants:
-        features = representations.read(variant).astype(np.float32)
+        features = representations.features(variant).astype(np.float32)
         directions = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), TINY)
         votes = np.empty((len(labels), n_classes))
         told = {}
@@ -239,7 +262,7 @@ class _Found:
         `choice`: the solver's options of fits that only help to choose, if they are others.
         """
         given, costs = self.given, np.asarray(costs, dtype=float)
-        features, folds = given.read(variant), given.folds
+        features, folds = given.features(variant), given.folds
         names = np.unique(folds)
         chosen = np.zeros(len(names), dtype=int)
         if len(costs) > 1:
@@ -264,7 +287,7 @@ class _Found:
     def probed(self, transfer):
         """Ask the probes about every variant, or each about its own; the `Probed`."""
         for test in self.given.variants:
-            features = self.given.read(test)
+            features = self.given.features(test)
             for (train, control), fits in self.fits.items():
                 if train == test:
                     self._ask(train, test, "raw", control, features, fits)
