@@ -13,6 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from halfseen import probes
+from halfseen.logistic import fit_paths
 from halfseen.probes import (
     PROTOCOLS,
     Representations,
@@ -207,7 +208,9 @@ def test_only_the_choice_of_c_is_made_of_loose_fits(samples):
 
 def test_choosing_c_takes_three_folds(samples):
     features, labels, _ = samples
-    with pytest.raises(ValueError, match=r"protocol nested: choosing C .* takes 3 folds, not 2"):
+    with pytest.raises(
+        ValueError, match=r"protocol nested: original: choosing C .* takes 3 folds, not 2"
+    ):
         run({"original": features}, labels, np.arange(N) % 2, {"nested": NESTED})
 
 
@@ -541,10 +544,39 @@ def test_features_of_more_or_fewer_images_than_the_manifest_has_are_an_error(
         run(variants, labels, folds, {name: EVERY[name]})
 
 
-def test_a_fit_that_has_not_converged_is_an_error_that_names_fold_and_c(samples):
-    given = represented({"original": samples[0]}, *samples[1:])
-    with pytest.raises(ValueError, match=r"fold 0, C = 1000: the fit has not converged"):
-        run_protocols(given, {"paper": {"kind": "fixed", "cost": 1e3}}, 1, max_iterations=2)
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [
+        ("nested", "all but folds 0 and 1, C = 1000"),
+        ("paper", "fold 0, C = 1000"),
+        ("published", "training part, C = 1000"),
+    ],
+)
+def test_a_fit_that_has_not_converged_is_an_error_that_names_variant_fold_and_c(
+    name, part, samples, variants
+):
+    # A representation without a column is fitted at once.
+    _, labels, folds = samples
+    variants["original"] = np.zeros((N, D))
+    row = {key: 1e3 if key == "cost" else value for key, value in EVERY[name].items()}
+    row |= {"costs": np.array([1e3, 1e4])} if "costs" in row else {}
+    with pytest.raises(
+        ValueError, match=f"protocol {name}: foreground: {part}: the fit has not converged"
+    ):
+        run_protocols(represented(variants, labels, folds), {name: row}, 1, max_iterations=2)
+
+
+def test_an_error_of_the_control_names_it(samples, monkeypatch):
+    features, labels, folds = samples
+
+    def of_true_labels_alone(features, given, *args, **more):
+        if (given != labels).any():
+            raise ValueError("no fit")
+        return fit_paths(features, given, *args, **more)
+
+    monkeypatch.setattr(probes, "fit_paths", of_true_labels_alone)
+    with pytest.raises(ValueError, match="^protocol nested: original, shuffled labels: no fit"):
+        run({"original": features}, labels, folds, {"nested": EVERY["nested"]})
 
 
 def test_a_class_that_a_fold_lacks_is_an_error_that_names_it(samples):

@@ -7,6 +7,7 @@ for `official`, the published split where there is one, so that no image and no 
 sides of any cell, whichever variant it is seen in.
 """
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -82,7 +83,8 @@ class Probed:
 def run_protocols(representations, protocols, seed, **solver):
     """The `Probed` of all `protocols`, {name: row}; each draws from a generator of its own.
 
-    `solver` is passed on to `fit_paths`. Raises ValueError that names the protocol.
+    `solver` is passed on to `fit_paths`. Raises ValueError that names the protocol and, where a fit
+    is to blame, its variant and control.
     """
     _check_manifest(representations.manifest)
     parts = []
@@ -90,10 +92,8 @@ def run_protocols(representations, protocols, seed, **solver):
         row = dict(row)
         protocol = PROTOCOLS[row.pop("kind")]
         rng = np.random.default_rng([seed, number])
-        try:
+        with _prefix_errors(f"protocol {name}"):
             probed = protocol(representations, rng=rng, **row, **solver)
-        except ValueError as error:
-            raise ValueError(f"protocol {name}: {error}") from error
         parts.append([table.assign(protocol=name) for table in vars(probed).values()])
     return Probed(*(pd.concat(tables, ignore_index=True) for tables in zip(*parts, strict=True)))
 
@@ -151,25 +151,26 @@ def official(representations, rng, costs, standardize, **solver):
     found = _Tables()
     for variant in representations.variants:
         features = representations.features(variant)
-        scores = np.array(
-            [
-                balanced_accuracy(
-                    labels[parts.validation],
-                    logits(features[parts.validation], fit).argmax(1),
-                    n_classes,
-                )
-                for fit in fit_paths(
-                    features, labels, parts.train[None], costs, n_classes,
-                    names=["training part"], **solver,
-                )
-            ]
-        )  # fmt: skip
-        place = scores.argmax()
-        found.add_selection(variant, "none", 0, costs, scores, place)
-        (fit,) = fit_paths(
-            features, labels, (parts.train | parts.validation)[None], costs[place : place + 1],
-            n_classes, names=["training and validation part"], **solver,
-        )  # fmt: skip
+        with _prefix_errors(variant):
+            scores = np.array(
+                [
+                    balanced_accuracy(
+                        labels[parts.validation],
+                        logits(features[parts.validation], fit).argmax(1),
+                        n_classes,
+                    )
+                    for fit in fit_paths(
+                        features, labels, parts.train[None], costs, n_classes,
+                        names=["training part"], **solver,
+                    )
+                ]
+            )  # fmt: skip
+            place = scores.argmax()
+            found.add_selection(variant, "none", 0, costs, scores, place)
+            (fit,) = fit_paths(
+                features, labels, (parts.train | parts.validation)[None], costs[place : place + 1],
+                n_classes, names=["training and validation part"], **solver,
+            )  # fmt: skip
         found.add(
             (variant, variant, "raw", "none"), judged, logits(features[parts.test], fit), n_classes,
             {0: _of_fit(fit, (parts.train | parts.validation).sum(), costs) | told},
@@ -263,24 +264,24 @@ class _Found:
         """
         given, costs = self.given, np.asarray(costs, dtype=float)
         features, folds = given.features(variant), given.folds
-        names = np.unique(folds)
-        chosen = np.zeros(len(names), dtype=int)
-        if len(costs) > 1:
-            scores = choose_costs(
-                features, labels, folds, costs, given.n_classes, **choice or solver
-            )
-            chosen = scores.argmax(axis=1)  # the strongest penalty of equals
-            for fold, row, place in zip(names, scores, chosen, strict=True):
-                self.tables.add_selection(variant, control, fold, costs, row, place)
-        trains = np.array([folds != fold for fold in names])
-        told = [f"fold {fold}" for fold in names]
-        cell = variant, control
-        self.fits[cell] = list(
-            fit_paths(
-                features, labels, trains, costs[chosen][:, None], given.n_classes,
-                names=told, **solver,
-            )
-        )  # fmt: skip
+        names, cell = np.unique(folds), (variant, control)
+        with _prefix_errors(*cell):
+            chosen = np.zeros(len(names), dtype=int)
+            if len(costs) > 1:
+                scores = choose_costs(
+                    features, labels, folds, costs, given.n_classes, **choice or solver
+                )
+                chosen = scores.argmax(axis=1)  # the strongest penalty of equals
+                for fold, row, place in zip(names, scores, chosen, strict=True):
+                    self.tables.add_selection(variant, control, fold, costs, row, place)
+            trains = np.array([folds != fold for fold in names])
+            told = [f"fold {fold}" for fold in names]
+            self.fits[cell] = list(
+                fit_paths(
+                    features, labels, trains, costs[chosen][:, None], given.n_classes,
+                    names=told, **solver,
+                )
+            )  # fmt: skip
         self.labels[cell], self.costs[cell] = labels, costs
         self.means[cell] = [features[train].mean(axis=0, dtype=np.float64) for train in trains]
 
@@ -393,6 +394,16 @@ def _votes(similarities, labels, k, temperature, n_classes):
     votes = np.zeros((len(similarities), n_classes))
     np.add.at(votes, (np.arange(len(votes))[:, None], labels[nearest]), weights)
     return votes / weights.sum(axis=1, keepdims=True)
+
+
+@contextmanager
+def _prefix_errors(name, control="none"):
+    """Put a name, and the control if it is one, before the text of a ValueError."""
+    try:
+        yield
+    except ValueError as error:
+        prefix = name if control == "none" else f"{name}, {control}"
+        raise ValueError(f"{prefix}: {error}") from error
 
 
 def _of_fit(fit, n_train, costs):
