@@ -64,9 +64,9 @@ def right_where(right):
 
 
 def closed_form_se(values, labels=LABELS):
-    """What the bootstrap of the mean recall converges to: sqrt(sum_c var_c / n_c) / K."""
+    """What the bootstrap of the mean recall converges to: sqrt(sum_c s_c^2 / n_c) / K."""
     classes = np.unique(labels)
-    parts = [values[labels == label].var() / (labels == label).sum() for label in classes]
+    parts = [values[labels == label].var(ddof=1) / (labels == label).sum() for label in classes]
     return np.sqrt(sum(parts)) / len(classes)
 
 
@@ -241,20 +241,21 @@ def test_every_draw_keeps_the_size_of_every_class():
 
 
 def test_a_draw_is_the_balanced_accuracy_of_the_images_drawn(right, rng, monkeypatch):
-    counted, count = [], uncertainty._resampling_counts
+    counted, count = [], uncertainty.resampling_counts
 
     def recorded(*arguments):
-        counted.append(count(*arguments))
-        return counted[-1]
+        counts, size = count(*arguments)
+        counted.append(counts)
+        return counts, size
 
-    monkeypatch.setattr(uncertainty, "_resampling_counts", recorded)
+    monkeypatch.setattr(uncertainty, "resampling_counts", recorded)
     correct = np.column_stack(list(right.values()))
     order = rng.permutation(len(LABELS))  # classes need not stand together
     draws = bootstrap_balanced_accuracy(correct[order], LABELS[order], 20, rng)
     by_class = np.concatenate([np.flatnonzero(LABELS[order] == label) for label in range(4)])
     for draw, counts in zip(draws, np.hstack(counted).astype(int), strict=True):
         drawn = order[np.repeat(by_class, counts)]
-        assert len(drawn) == len(LABELS)
+        assert np.bincount(LABELS[drawn]).tolist() == [size - 1 for size in SIZES]
         for value, column in zip(draw, correct.T, strict=True):
             predicted = np.where(column[drawn], LABELS[drawn], (LABELS[drawn] + 1) % 4)
             assert value == pytest.approx(balanced_accuracy_score(LABELS[drawn], predicted))
@@ -267,6 +268,11 @@ def test_the_spread_of_the_draws_is_the_closed_form(right, rng):
     expected = [closed_form_se(column) for column in correct.T]
     assert draws.std(axis=0, ddof=1) == pytest.approx(expected, rel=0.025)
     assert draws.mean(axis=0) == pytest.approx(mean_recall(correct, LABELS), abs=0.001)
+
+
+def test_a_class_of_a_single_image_stays_as_it_is(rng):
+    draws = bootstrap_balanced_accuracy(np.array([[True], [False]]), np.arange(2), 20, rng)
+    assert (draws == 1 / 2).all()
 
 
 def test_equal_cells_have_equal_draws_wherever_they_stand(rng):
@@ -308,27 +314,29 @@ def test_a_row_of_the_table_of_cells_by_hand(rng):
     folds = [0, 0, 1, 1, 0, 1]
     row = cell_table(cell(HAND, HAND_LABELS, IDS, folds), 2000, rng).iloc[0].to_dict()
     assert row.pop("se") == pytest.approx(
-        np.sqrt(3 / 16 / 4 + 1 / 4 / 2) / 2, rel=0.06
-    )  # recalls 3/4 of 4 and 1/2 of 2
+        np.sqrt(3 / 16 / 3 + 1 / 4 / 1) / 2, rel=0.06
+    )  # recalls 3/4 of 4, of which 3 are drawn, and 1/2 of 2
     assert row == {
         "dataset": "drawn", "model": "vit", "protocol": "nested", "train_variant": "original",
         "test_variant": "original", "centering": "raw", "control": "none",
-        # Of the draws, 1.3 % reach at most 1/8 and 6.7 % at most 1/4; 7.9 % reach 1.
-        "low": 0.25, "high": 1, "balanced_accuracy": 0.625, "accuracy": pytest.approx(4 / 6),
-        "n_images": 6, "n_classes": 2, "chance": 0.5, "chance_corrected": 0.25,
+        # Of the draws, 0.8 % reach 0 and 7.8 % at most 1/6; 21 % reach 1.
+        "low": pytest.approx(1 / 6), "high": 1, "balanced_accuracy": 0.625,
+        "accuracy": pytest.approx(4 / 6), "n_images": 6, "n_classes": 2, "chance": 0.5,
+        "chance_corrected": 0.25,
         # The folds reach 1 and 1/4.
         "fold_mean": 0.625, "fold_std": 0.375,
         "fold_se": pytest.approx(np.sqrt(1.5 * 0.28125)),
     }  # fmt: skip
 
 
-@pytest.mark.parametrize(("level", "low", "high"), [(0.95, 0.6, 0.9), (0.8, 0.65, 0.85)])
+@pytest.mark.parametrize(("level", "low", "high"), [(0.95, 2, 7), (0.8, 3, 6)])
 def test_the_interval_is_that_of_the_binomial_by_hand(level, low, high, rng):
-    # Class 0 always right, 5 of 10 of class 1: (1 + B / 10) / 2, B binomial with quantiles
-    # 2 and 8 at 2.5 %, 3 and 7 at 10 %.
+    # Class 0 always right, 5 of 10 of class 1: (1 + B / 9) / 2, B binomial of 9 with quantiles
+    # 2 and 7 at 2.5 %, 3 and 6 at 10 %.
     predicted = [0] * 10 + [0, 1] * 5
-    table = cell_table(cell(predicted, [0] * 10 + [1] * 10), 4000, rng, level)
-    assert table[["low", "high"]].iloc[0].tolist() == pytest.approx([low, high])
+    table = cell_table(cell(predicted, [0] * 10 + [1] * 10), 20_000, rng, level)
+    expected = [(1 + low / 9) / 2, (1 + high / 9) / 2]
+    assert table[["low", "high"]].iloc[0].tolist() == pytest.approx(expected)
 
 
 def test_a_cell_without_an_error_has_a_spread_of_exactly_zero(rng):
@@ -422,9 +430,9 @@ def test_pairing_makes_the_difference_of_cells_that_err_alike_surer(rng):
     )
     paired = difference_table(predictions, 20_000, rng).se[0]
     unpaired = np.hypot(*cell_table(predictions, 20_000, rng).se)
-    # d is 1 on 10 of 100 and else 0; two classes: var / n_c / 2.
-    assert paired == pytest.approx(np.sqrt(0.1 * 0.9 / 100 / 2), rel=0.03)
-    assert unpaired == pytest.approx(np.sqrt((0.6 * 0.4 + 0.25) / 100 / 2), rel=0.03)
+    # d is 1 on 10 of 100 and else 0; two classes: variance of all / (n_c - 1) / 2.
+    assert paired == pytest.approx(np.sqrt(0.1 * 0.9 / 99 / 2), rel=0.03)
+    assert unpaired == pytest.approx(np.sqrt((0.6 * 0.4 + 0.25) / 99 / 2), rel=0.03)
 
 
 def test_cells_that_are_right_on_the_same_images_differ_by_nothing(right, rng):
@@ -471,6 +479,17 @@ def test_ninety_five_percent_of_the_intervals_of_a_difference_hold_the_truth():
     draws = bootstrap_balanced_accuracy(differences, labels, 1000, rng)
     low, high = np.quantile(draws, [0.025, 0.975], axis=0)
     assert 0.92 < ((low <= 0.2) & (high >= 0.2)).mean() < 0.97
+
+
+def test_where_nothing_differs_five_percent_of_p_say_that_something_does_in_small_classes_too():
+    rng = np.random.default_rng(6)
+    labels = np.repeat(np.arange(100), 5)
+    right = rng.random((2, len(labels), 4000)) < 0.7  # two equal cells in 4000 studies
+    differences = right[0].astype(np.int8) - right[1]
+    draws = bootstrap_balanced_accuracy(differences, labels, 300, rng)
+    p = two_sided_p(mean_recall(differences, labels), draws.std(axis=0, ddof=1))
+    # Of 4000 studies the share is known to 0.34 %; draws of 5 images of a class would make it 8 %.
+    assert 0.04 < (p <= 0.05).mean() < 0.065
 
 
 def test_a_single_model_on_a_single_variant_gives_an_empty_table_with_its_columns(rng):

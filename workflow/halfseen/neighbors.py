@@ -13,7 +13,7 @@ import pandas as pd
 from scipy import stats
 
 from halfseen.neighbor_search import nearest_others, nearest_rows, ranks_among
-from halfseen.uncertainty import ORIGINAL
+from halfseen.uncertainty import ORIGINAL, resampling_counts
 
 RAW, CENTERED = "raw", "centred"
 BLOCK = 2**22  # entries of the weights that exist at once
@@ -209,10 +209,8 @@ class ImageDraws:
 
     `queries` (q,) of the images with `labels` (n,). Each class counts by its number of images, and
     so do its query images in it. An interval holds what `n_draws` draws of query images within
-    their classes give, with a share `level`: n_c - 1 of the n_c of a class with replacement, which
-    gives a mean the variance sum_c (N_c / N)^2 s_c^2 / n_c, s_c^2 with the divisor n_c - 1. Of a
-    class with a single query image nothing is known, and it adds no variance. Every call sees the
-    same draws. McCarthy and Snowden 1985; Rao and Wu 1988, section 2.
+    their classes (`resampling_counts`) give, with a share `level`: a mean has the variance
+    sum_c (N_c / N)^2 s_c^2 / n_c, s_c^2 with the divisor n_c - 1. Every call sees the same draws.
     """
 
     queries: np.ndarray
@@ -254,9 +252,8 @@ class ImageDraws:
             weights = np.empty((min(rows, self.n_draws - start), len(labels)))
             for label in np.unique(labels):
                 own = np.flatnonzero(labels == label)
-                drawn = max(1, len(own) - 1)
-                counts = rng.multinomial(drawn, np.full(len(own), 1 / len(own)), len(weights))
-                weights[:, own] = shares[own] * counts * (len(own) / drawn)
+                counts, size = resampling_counts(len(own), len(weights), rng)
+                weights[:, own] = shares[own] * counts * (len(own) / size)
             yield weights
 
 

@@ -81,10 +81,11 @@ def bootstrap_balanced_accuracy(correct, labels, n_draws, rng):
     """Balanced accuracy (n_draws, cells) float64 of images drawn with replacement in each class.
 
     `correct` (n, cells) holds bools or, for differences of cells, -1, 0 and 1. All columns see the
-    same draws, so they can be subtracted. The class sizes n_c stay, so the variance of a cell is
-    sum_c p_c (1 - p_c) / n_c / K^2: too small by the factor (n_c - 1) / n_c, which counts in small
-    classes, and 0 where each class is all right or all wrong. Images are drawn singly, even those
-    of one group. The probes stay as they were fitted: the draw of the training sets is not in it.
+    same draws, so they can be subtracted. Of a class's n_c images n_c - 1 are drawn
+    (`resampling_counts`), so the variance of a cell is sum_c p_c (1 - p_c) / (n_c - 1) / K^2,
+    without bias however small the classes, but 0 where each is all right or all wrong. Images are
+    drawn singly, even those of one group. The probes stay as they were fitted: the draw of the
+    training sets is not in it.
 
     Counts are summed in float32, exactly for classes of less than 2^24 images: equal columns give
     equal draws, on any number of threads. O(n_draws n cells) time, memory for `BLOCK` weights.
@@ -97,8 +98,24 @@ def bootstrap_balanced_accuracy(correct, labels, n_draws, rng):
         rows = max(1, BLOCK // len(own))
         for start in range(0, n_draws, rows):
             block = draws[start : start + rows]
-            block += (_resampling_counts(len(own), len(block), rng) @ own) / np.float64(len(own))
+            counts, size = resampling_counts(len(own), len(block), rng)
+            block += (counts @ own) / np.float64(size)
     return draws / len(classes)
+
+
+def resampling_counts(n, n_draws, rng):
+    """How often each of a class's n images is drawn, (n_draws, n) float32, and how many a draw has.
+
+    n - 1 with replacement: their mean then has the variance s^2 / n, s^2 with the divisor n - 1,
+    where n of n would make it too small by the factor (n - 1) / n. Of a single image nothing is
+    known; it is drawn every time and adds no variance. McCarthy and Snowden 1985; Rao and Wu 1988,
+    section 2.
+    """
+    size = max(n - 1, 1)
+    drawn = rng.integers(n, size=(n_draws, size))
+    drawn += n * np.arange(n_draws)[:, None]
+    counts = np.bincount(drawn.ravel(), minlength=n_draws * n)
+    return counts.reshape(n_draws, n).astype(np.float32), size
 
 
 def cell_table(predictions, n_draws, rng, level=0.95):
@@ -295,14 +312,6 @@ def fold_interval(values, level=0.95):
     mean, k = np.mean(values), len(values)
     half = stats.t.ppf((1 + level) / 2, k - 1) * corrected_fold_se(values)
     return float(mean - half), float(mean + half)
-
-
-def _resampling_counts(n, n_draws, rng):
-    """How often each of n images occurs in n draws with replacement: (n_draws, n) float32."""
-    drawn = rng.integers(n, size=(n_draws, n))
-    drawn += n * np.arange(n_draws)[:, None]
-    counts = np.bincount(drawn.ravel(), minlength=n_draws * n)
-    return counts.reshape(n_draws, n).astype(np.float32)
 
 
 def _spread(draws, level):
