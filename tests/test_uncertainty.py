@@ -5,6 +5,7 @@ from statistics import NormalDist
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import binomtest
 from sklearn.metrics import balanced_accuracy_score
 
 from halfseen import uncertainty
@@ -444,13 +445,13 @@ def test_cells_that_are_right_on_the_same_images_differ_by_nothing(right, rng):
     assert row[["p", "p_holm"]].tolist() == [1, 1]
 
 
-def test_a_difference_without_spread_is_certain(rng):
-    labels = np.repeat(np.arange(3), 7)
-    predictions = pd.concat(
-        [cell(labels, labels), cell((labels + 1) % 3, labels, **own("background"))]
-    )
+def test_a_difference_without_spread_is_as_sure_as_an_exact_test_makes_it(rng):
+    # Two classes of 5; one cell has all of class 1 right, the other none of it.
+    labels = np.repeat([0, 1], 5)
+    predictions = pd.concat([cell(labels, labels), cell(labels * 0, labels, **own("background"))])
     row = difference_table(predictions, 100, rng).iloc[0]
-    assert row[["difference", "low", "high", "se", "p", "p_holm"]].tolist() == [1, 1, 1, 0, 0, 0]
+    assert row[["difference", "low", "high", "se"]].tolist() == [0.5, 0.5, 0.5, 0]
+    assert row[["p", "p_holm"]].tolist() == pytest.approx([2 / 2**5] * 2)
 
 
 def test_a_gain_in_one_class_and_a_loss_in_another_are_exactly_nothing(rng):
@@ -466,8 +467,24 @@ def test_a_gain_in_one_class_and_a_loss_in_another_are_exactly_nothing(rng):
 
 
 def test_p_of_a_difference_by_hand():
-    found = two_sided_p([1.959964, -1.959964, 0, 3, 0, -1], [1, 1, 1, 0, 0, 0])
-    assert found == pytest.approx([0.05, 0.05, 1, 0, 1, 0], rel=1e-6)
+    found = two_sided_p([1.959964, -1.959964, 0], 1, [90, 90, 90], [100, 100, 100])
+    assert found == pytest.approx([0.05, 0.05, 1], rel=1e-6)
+
+
+@pytest.mark.parametrize(("gained", "lost"), [(5, 0), (0, 9), (7, 2), (6, 6), (60, 40)])
+def test_without_spread_p_is_that_of_the_exact_sign_test(gained, lost):
+    expected = binomtest(gained, gained + lost).pvalue
+    assert two_sided_p(0.3, 0, gained, lost) == pytest.approx(expected)
+    assert two_sided_p(0, 0, gained, lost) == 1
+
+
+def test_p_is_never_below_that_of_images_which_all_fall_to_one_cell():
+    # 9 of 10 images, and a z of 9.
+    assert two_sided_p(0.9, 0.1, 9, 0) == pytest.approx(2 / 2**9)
+    assert two_sided_p(0.9, 0.1, 0, 1) == 1
+    assert two_sided_p(0, 0, 0, 0) == 1
+    # Of gains and losses in classes of several sizes, the sign test asks another question.
+    assert two_sided_p(0.3, 0.1, 20, 20) == pytest.approx(0.0026998, rel=1e-4)
 
 
 def test_ninety_five_percent_of_the_intervals_of_a_difference_hold_the_truth():
@@ -487,7 +504,9 @@ def test_where_nothing_differs_five_percent_of_p_say_that_something_does_in_smal
     right = rng.random((2, len(labels), 4000)) < 0.7  # two equal cells in 4000 studies
     differences = right[0].astype(np.int8) - right[1]
     draws = bootstrap_balanced_accuracy(differences, labels, 300, rng)
-    p = two_sided_p(mean_recall(differences, labels), draws.std(axis=0, ddof=1))
+    gained, lost = (differences > 0).sum(axis=0), (differences < 0).sum(axis=0)
+    se = draws.std(axis=0, ddof=1)
+    p = two_sided_p(mean_recall(differences, labels), se, gained, lost)
     # Of 4000 studies the share is known to 0.34 %; draws of 5 images of a class would make it 8 %.
     assert 0.04 < (p <= 0.05).mean() < 0.065
 

@@ -159,9 +159,9 @@ def difference_table(predictions, n_draws, rng, level=0.95):
     Of the cells trained and tested on one variant, raw and without a control: `compares` says
     "variants", `within` a model, or "models", `within` a variant. low, high and se are percentiles
     and standard deviation of the bootstrap of the same images in both (the probes are fixed). p is
-    two-sided, of difference / se as standard normal; p_holm is Holm's over all differences of a
-    data set and protocol. The share of draws beyond 0 would not do for p: it cannot fall below
-    2 / (n_draws + 1), which no correction over hundreds of differences leaves significant.
+    `two_sided_p`; p_holm is Holm's over all differences of a data set and protocol. The share of
+    draws beyond 0 would not do for p: it cannot fall below 2 / (n_draws + 1), which no correction
+    over hundreds of differences leaves significant.
     """
     tables = []
     for _, group in _grouped(_own_variants(predictions), ["dataset", "protocol"]):
@@ -173,7 +173,8 @@ def difference_table(predictions, n_draws, rng, level=0.95):
         difference = mean_recall(differences, labels)
         draws = bootstrap_balanced_accuracy(differences, labels, n_draws, rng)
         low, high, se = _spread(draws, level)
-        p = two_sided_p(difference, se)
+        gained, lost = (differences > 0).sum(axis=0), (differences < 0).sum(axis=0)
+        p = two_sided_p(difference, se, gained, lost)
         tables.append(
             pairs.assign(
                 dataset=cells.dataset.iloc[0], protocol=cells.protocol.iloc[0],
@@ -263,12 +264,20 @@ def cohen_kappa(first, second):
     return float(cohen_kappa_score(first, second))
 
 
-def two_sided_p(difference, se):
-    """Two-sided p of difference / se as standard normal; with se 0, 1 for no difference, else 0."""
+def two_sided_p(difference, se, gained, lost):
+    """Two-sided p of difference / se as standard normal, but no less than an exact test can give.
+
+    `gained` and `lost` are the numbers of images that the first cell alone, and the second alone,
+    has right. The sign test of n such images gives 2 / 2^n where all fall to one cell, and never
+    less; few images are no surer than that, however little the draws vary. Where these have no
+    spread (se 0), p is that of the sign test of gained against lost, or 1 for no difference.
+    McNemar 1947.
+    """
     difference, se = np.asarray(difference, dtype=float), np.asarray(se, dtype=float)
-    certain = se == 0
-    p = 2 * stats.norm.sf(np.abs(difference) / np.where(certain, 1, se))
-    return np.where(certain, difference == 0, p)
+    constant, fewer = se == 0, np.minimum(gained, lost)
+    p = 2 * stats.norm.sf(np.abs(difference) / np.where(constant, 1, se))
+    exact = 2 * stats.binom.cdf(np.where(constant, fewer, 0), np.add(gained, lost), 0.5)
+    return np.minimum(np.maximum(np.where(constant, difference == 0, p), exact), 1)
 
 
 def holm(p):
