@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from scipy import stats
 
 from halfseen.config import check_config, take_labels
 from halfseen.datasets.emoji_scenes import EmojiScenes, ideal_background_accuracy
 from halfseen.encoders import load_encoder
 from halfseen.manifest import build_manifest
 from halfseen.probes import Representations, run_protocols
-from halfseen.uncertainty import fold_interval
+from halfseen.uncertainty import corrected_fold_se
 from halfseen.variants import compose
 
 CHANCE = 1 / 16
@@ -75,6 +76,12 @@ def unrelated(config):
 @pytest.fixture(scope="module")
 def related(config):
     return Scenes(config, background_correlation=1)
+
+
+def fold_interval(values):
+    """95 % interval (low, high) of the mean of cross-validated values, by Student's t."""
+    half = stats.t.ppf(0.975, len(values) - 1) * corrected_fold_se(values)
+    return np.mean(values) - half, np.mean(values) + half
 
 
 def everything(scenes):

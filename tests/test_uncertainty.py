@@ -21,7 +21,6 @@ from halfseen.uncertainty import (
     cohen_kappa,
     corrected_fold_se,
     difference_table,
-    fold_interval,
     fold_mean_recall,
     holm,
     mean_recall,
@@ -675,20 +674,3 @@ def test_the_ratio_of_test_to_training_images_may_be_given():
 def test_a_single_fold_has_no_standard_error():
     with pytest.raises(ValueError, match=r"1 fold\(s\) have no standard error"):
         corrected_fold_se([0.5])
-
-
-def test_the_interval_of_three_folds_by_hand():
-    # s^2 = 0.01; 1/3 + 1/2 = 5/6; the 97.5 % quantile of t with 2 degrees of freedom is 4.302653.
-    half = 4.302653 * np.sqrt(0.01 * 5 / 6)
-    assert fold_interval([0.5, 0.6, 0.7]) == pytest.approx((0.6 - half, 0.6 + half), rel=1e-6)
-
-
-def test_the_interval_of_five_folds_at_another_level_by_hand():
-    # s^2 = 2.5; 1/5 + 1/4 = 0.45; the 95 % quantile of t with 4 degrees of freedom is 2.131847.
-    half = 2.131847 * np.sqrt(2.5 * 0.45)
-    found = fold_interval([1, 2, 3, 4, 5], level=0.9)
-    assert found == pytest.approx((3 - half, 3 + half), rel=1e-6)
-
-
-def test_the_interval_of_equal_folds_is_a_point():
-    assert fold_interval([0.25, 0.25, 0.25]) == (0.25, 0.25)

@@ -14,8 +14,7 @@ class Parts:
     """Three boolean arrays (n,) over the rows of a manifest, no image and no group in two of them.
 
     `source` is "official" where the data set publishes its split and "folds" where folds stand in.
-    `n_left_out` images are in no part: they share a group with a test image. `n_moved` validation
-    images became training images: they share a group with one.
+    `n_left_out` images are in no part: they share a group with a test image.
     """
 
     train: np.ndarray
@@ -23,7 +22,6 @@ class Parts:
     test: np.ndarray
     source: str
     n_left_out: int
-    n_moved: int
 
 
 def official_parts(manifest, rng):
@@ -44,14 +42,13 @@ def official_parts(manifest, rng):
     has_validation = (parts == "validation").any()
     left_out = (parts != "test") & np.isin(groups, groups[parts == "test"])
     parts[left_out] = LEFT_OUT
-    moved = (parts == "validation") & np.isin(groups, groups[parts == "train"])
-    parts[moved] = "train"
+    parts[(parts == "validation") & np.isin(groups, groups[parts == "train"])] = "train"
     train = np.flatnonzero(parts == "train")
     if not has_validation and len(train):
         drawn = _drawn_tenth(manifest.label.to_numpy()[train], groups[train], rng)
         parts[train[drawn]] = "validation"
     _check_classes(parts, manifest, source)
-    return Parts(*(parts == name for name in SPLITS), source, int(left_out.sum()), int(moved.sum()))
+    return Parts(*(parts == name for name in SPLITS), source, int(left_out.sum()))
 
 
 def _published_parts(manifest):

@@ -313,16 +313,6 @@ def corrected_fold_se(values, n_test_over_n_train=None):
     return np.sqrt((1 / k + n_test_over_n_train) * values.var(axis=0, ddof=1))
 
 
-def fold_interval(values, level=0.95):
-    """Confidence interval (low, high) of the mean of cross-validated `values`, one a fold.
-
-    Student's t with `corrected_fold_se`.
-    """
-    mean, k = np.mean(values), len(values)
-    half = stats.t.ppf((1 + level) / 2, k - 1) * corrected_fold_se(values)
-    return float(mean - half), float(mean + half)
-
-
 def _spread(draws, level):
     """Percentile interval and standard deviation of each column of draws: low, high, se."""
     low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2], axis=0)
