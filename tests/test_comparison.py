@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from halfseen.comparison import beside_paper, beside_published
+from halfseen.comparison import PAPER_IMAGES, beside_paper, beside_published
 from halfseen.files import write_table
 from halfseen.tables import read_table
 
@@ -15,19 +15,19 @@ def table1(*cells):
         {
             "dataset": dataset, "model": model, "variant": variant, "protocol": protocol,
             "balanced_accuracy_mean": mean, "balanced_accuracy_std": 0.5, "low": 0.1, "high": 0.9,
-            "n_folds": n_folds, "chance": 0.01,
+            "n_folds": n_folds, "chance": 0.01, "n_images": n_images,
         }
-        for dataset, model, variant, protocol, mean, n_folds in cells
+        for dataset, model, variant, protocol, mean, n_folds, n_images in cells
     ]  # fmt: skip
     return pd.DataFrame(rows)
 
 
 CELLS = table1(
-    ("dtd", "mae", "original", "paper", 0.7, 5),
-    ("caltech101", "mae", "foreground", "paper", 0.75, 5),
-    ("cifar100", "dinov2_vitg14", "border", "nested", 0.41, 5),
-    ("caltech101", "mae", "foreground", "nested", 0.71, 3),
-    ("cifar100", "mae_l", "original", "nested", 0.5, 3),
+    ("dtd", "mae", "original", "paper", 0.7, 5, 300),
+    ("caltech101", "mae", "foreground", "paper", 0.75, 5, 8677),
+    ("cifar100", "dinov2_vitg14", "border", "nested", 0.41, 5, 60_000),
+    ("caltech101", "mae", "foreground", "nested", 0.71, 3, 8677),
+    ("cifar100", "mae_l", "original", "nested", 0.5, 3, 500),
 )
 
 
@@ -40,6 +40,16 @@ def test_a_cell_has_the_paper_s_number_beside_it_and_says_where_the_protocols_di
     assert beside.differs.tolist() == [
         "", "", "protocol nested, not paper", "protocol nested, not paper; 3 folds, not 5", "",
     ]  # fmt: skip
+
+
+def test_a_part_of_a_data_set_is_not_what_the_paper_s_number_is_of(paper_table1):
+    part = table1(("caltech101", "mae", "foreground", "paper", 0.75, 5, 1632))
+    assert beside_paper(part, paper_table1).differs.tolist() == ["1,632 images, not 8,677"]
+
+
+def test_the_paper_s_data_sets_are_whole_as_in_the_configuration(paper_table1, root):
+    rows = yaml.safe_load((root / "config.yaml").read_text())["datasets"]
+    assert {name: rows[name]["n_images"] for name in set(paper_table1.dataset)} == PAPER_IMAGES
 
 
 def test_our_own_columns_and_the_order_of_the_rows_stay(paper_table1):

@@ -81,6 +81,16 @@ def test_the_page_is_well_formed_and_puts_the_paper_s_protocol_first(choices):
     assert not any(word in page for word in ("http", "<script", "url("))
 
 
+def test_each_way_in_which_a_protocol_s_cells_differ_is_told_once(choices):
+    rows = compared(*[("nested", "border", 0.2, 0.0)] * 3).assign(
+        dataset=["cifar100", "caltech101", "cifar100"], variant=["original", "border", "border"],
+        differs=[f"protocol nested, not paper{way}" for way in ("", "; 9 images, not 10", "")],
+    )  # fmt: skip
+    labels = LABELS | {"datasets": {"cifar100": "CIFAR-100", "caltech101": "Caltech-101"}}
+    page = comparison_page(rows, choices, "A study", labels)
+    assert "as we read it: protocol nested, not paper; 9 images, not 10." in page
+
+
 def test_a_study_that_shares_nothing_with_the_paper_says_so_plainly(choices):
     page = comparison_page(compared(), choices, "A study", LABELS)
     assert "There is nothing to set side by side." in page

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from halfseen.comparison import beside_paper
+from halfseen.comparison import PAPER_IMAGES, beside_paper
 from halfseen.files import write_table
 from halfseen.paper_comparison import (
     COMPARED,
@@ -19,7 +19,7 @@ def table1(*cells):
         {
             "dataset": dataset, "model": model, "variant": variant, "protocol": protocol,
             "balanced_accuracy_mean": mean, "balanced_accuracy_std": 0.02, "fold_se": se,
-            "n_folds": 5,
+            "n_folds": 5, "n_images": PAPER_IMAGES.get(dataset, 100),
         }
         for dataset, model, variant, protocol, mean, se in cells
     ]  # fmt: skip

@@ -103,6 +103,7 @@ def test_a_row_of_table_1_by_hand(probes, cells):
         "balanced_accuracy_std": pytest.approx(np.sqrt((0.0625 + 0.0625) / 3)),
         "fold_se": pytest.approx(float(corrected_fold_se([0.5, 0.75, 1.0]))),
         "n_folds": 3,
+        "n_images": 60,
         "chance": 0.125,
         "low": pytest.approx(0.7),
         "high": pytest.approx(0.79),

@@ -5,18 +5,23 @@ import pandas as pd
 CELL = ["dataset", "model", "variant"]
 # The paper's 5 folds, and the protocol that stands for what it tells of its classifier.
 PAPER_PROTOCOL, PAPER_FOLDS = "paper", 5
+# It names whole data sets and no numbers of images: these are those of the rows of config.yaml,
+# Caltech-101 without BACKGROUND_Google.
+PAPER_IMAGES = {"cifar100": 60_000, "caltech101": 8_677}
 
 
 def beside_paper(table1, paper):
     """Table 1 with the paper's numbers in its rows, which keep their order.
 
-    `table1` has the columns dataset, model, variant, balanced_accuracy_mean, n_folds and protocol,
-    `paper` the first four and balanced_accuracy_std. Adds `paper_mean`, `paper_std` and
+    `table1` has the columns dataset, model, variant, balanced_accuracy_mean, n_folds, n_images and
+    protocol, `paper` the first four and balanced_accuracy_std. Adds `paper_mean`, `paper_std` and
     `difference` (ours less the paper's), empty where the paper has no such cell, and `differs`:
-    what in our protocol is not the paper's, empty where nothing is or nothing is compared. Raises
-    ValueError for a table without these columns and for a cell that the paper has twice.
+    what in our protocol and images is not the paper's, empty where nothing is or nothing is
+    compared. Raises ValueError for a table without these columns and for a cell that the paper has
+    twice.
     """
-    _check_columns(table1, [*CELL, "balanced_accuracy_mean", "n_folds", "protocol"], "our Table 1")
+    needed = [*CELL, "balanced_accuracy_mean", "n_folds", "n_images", "protocol"]
+    _check_columns(table1, needed, "our Table 1")
     theirs = paper[[*CELL, "balanced_accuracy_mean", "balanced_accuracy_std"]]
     theirs = theirs.set_axis([*CELL, "paper_mean", "paper_std"], axis=1)
     repeated = theirs[theirs.duplicated(CELL)]
@@ -83,6 +88,9 @@ def _paper_differences(row):
         yield f"protocol {row['protocol']}, not {PAPER_PROTOCOL}"
     if row["n_folds"] != PAPER_FOLDS:
         yield f"{row['n_folds']} folds, not {PAPER_FOLDS}"
+    n_images = PAPER_IMAGES[row["dataset"]]
+    if row["n_images"] != n_images:
+        yield f"{row['n_images']:,} images, not {n_images:,}"
 
 
 def _differences(cell, number):

@@ -57,7 +57,9 @@ def _protocols(compared, labels):
 def _told(summary, compared, labels):
     """What a protocol's cells come to, in words."""
     dataset, model, variant = (summary[f"largest_{name}"] for name in CELL)
-    differs = next(iter(compared.differs[compared.differs != ""]), "")
+    # Data sets may differ in their own ways: each way is told once.
+    ways = dict.fromkeys("; ".join(compared.differs[compared.differs != ""]).split("; "))
+    differs = "; ".join(ways)
     beside = f" Beside the paper's, as we read it: {differs}." if differs else ""
     farthest = f"{labels['models'][model]} on {labels['datasets'][dataset]}"
     return (

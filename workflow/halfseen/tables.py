@@ -42,9 +42,10 @@ def table1(probes, cells):
 
     Rows stand in the order of the probes. Columns: mean and standard deviation (divisor k) over the
     `n_folds` folds k, the corrected standard error of that mean (`fold_se`, empty for one fold) and
-    the chance level; from the table of `cells` the 95 % interval (`low`, `high`) of the balanced
-    accuracy over all predictions pooled, and what the protocol reaches with shuffled labels
-    (`shuffled`, empty where that was not tried). Raises KeyError for a row that `cells` lacks.
+    the chance level; from the table of `cells` the number of images that are judged (`n_images`),
+    the bootstrap interval (`low`, `high`) of the balanced accuracy over all of them pooled, and
+    what the protocol reaches with shuffled labels (`shuffled`, empty where that was not tried).
+    Raises KeyError for a row that `cells` lacks.
     """
     rows = []
     for key, cell in own_cells(probes).groupby([*KEY, "variant"], sort=False):
@@ -60,9 +61,9 @@ def table1(probes, cells):
         )  # fmt: skip
     table = pd.DataFrame(rows)
     intervals = own_cells(cells).set_index([*KEY, "variant"])
-    table[["low", "high"]] = intervals.loc[
-        pd.MultiIndex.from_frame(table[[*KEY, "variant"]]), ["low", "high"]
-    ].to_numpy()
+    own = intervals.loc[pd.MultiIndex.from_frame(table[[*KEY, "variant"]])]
+    for name in ("n_images", "low", "high"):
+        table[name] = own[name].to_numpy()
     control = cells[cells.control != "none"].set_index(KEY).balanced_accuracy.rename("shuffled")
     table = table.join(control, on=KEY)
     return table.assign(shuffled=table.shuffled.astype(object).where(table.shuffled.notna(), ""))
