@@ -64,8 +64,9 @@ def probes():
             names
             | {
                 "fold": fold, "balanced_accuracy": value, "chance": CHANCE[names["dataset"]],
-                "split_source": "official" if names["protocol"] == "published" else "",
-                "n_left_out": 4 if names["protocol"] == "published" else "",
+                "split_source": "official" if names["protocol"] == "published" else np.nan,
+                "n_left_out": 4 if names["protocol"] == "published" else np.nan,
+                "n_train": 36 if names["protocol"] == "published" else 40, "n_test": 20,
             }
             for names, values in found
             for fold, value in enumerate(values)
@@ -177,6 +178,23 @@ def test_a_published_cell_tells_its_split_and_how_many_images_there_are(probes, 
     row = table.loc[("drawn", "published", "original")]
     assert (row.split_source, row.n_left_out, row.n_images) == ("official", 4, 60)
     assert len(table) == len(CELLS) + len(PUBLISHED)
+    assert (table.n_images == 60).all()
+    nested = table.loc[("drawn", "nested", "original")]
+    assert (nested.split_source, nested.n_left_out) == ("", 0)
+
+
+def test_a_study_of_published_splits_alone_knows_the_whole_data_set_too(probes, cells):
+    alone = (table[table.protocol == "published"] for table in (probes, cells))
+    assert published_cells(*alone).n_images.tolist() == [60] * len(PUBLISHED)
+
+
+def test_a_study_without_a_published_split_has_no_source_of_one(probes, cells):
+    folds = [table[table.protocol == "nested"] for table in (probes, cells)]
+    folds[0] = folds[0].astype({"split_source": float})  # as an empty column of a file is read
+    table = published_cells(*folds)
+    assert set(zip(table.split_source, table.n_left_out, table.n_images, strict=True)) == {
+        ("", 0, 60)
+    }
 
 
 def test_transfer_takes_the_diagonal_raw_and_the_rest_as_asked(cells):

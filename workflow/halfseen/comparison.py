@@ -47,8 +47,8 @@ def beside_published(cells, published, variant="original"):
     """Our scores on whole images beside published ones: a row each pair of the two.
 
     `cells` is one row a data set, model, variant and protocol, with the columns balanced_accuracy
-    and accuracy (shares), `split_source` ("official" or "folds"), `n_images` (all of the data set's
-    that the manifest lists) and `n_left_out` of them. `published` has the columns protocol, model,
+    and accuracy (shares), `split_source` ("official" or "folds"), `n_images` (all of the data set,
+    whichever part is tested) and `n_left_out` of them. `published` has the columns protocol, model,
     dataset, n_images, metric (the column of `cells` that it is compared with), value, source and
     note ("" where there is none). Only rows of `variant`, the image as it is, are taken.
 

@@ -73,15 +73,17 @@ def published_cells(probes, cells):
     """What `beside_published` compares: a row per data set, model, protocol and variant.
 
     The columns of `cells`, with `split_source` and `n_left_out` of the probes; `n_images` are all
-    images of the data set, those that some protocol predicts out of fold.
+    images of the data set: those that a probe is fitted on, those it is tested on and those it
+    leaves out.
     """
-    told = own_cells(probes).groupby([*KEY, "variant"], sort=False)
-    told = told[["split_source", "n_left_out"]].first().reset_index()
-    every = cells.groupby("dataset").n_images.max()
-    found = own_cells(cells).merge(told, on=[*KEY, "variant"], validate="one_to_one")
-    return found.assign(n_images=found.dataset.map(every)).fillna(
-        {"split_source": "", "n_left_out": 0}
-    )
+    columns = ["split_source", "n_left_out", "n_train", "n_test"]
+    told = own_cells(probes).groupby([*KEY, "variant"], sort=False)[columns].first()
+    # A column that is empty throughout was read as one of numbers.
+    told = told.astype({"split_source": object}).fillna({"split_source": "", "n_left_out": 0})
+    told = told.astype({"n_left_out": int})
+    told["n_images"] = told.n_train + told.n_test + told.n_left_out
+    judged = own_cells(cells).drop(columns="n_images").set_index([*KEY, "variant"])
+    return judged.join(told, validate="one_to_one").reset_index()
 
 
 def table1_passing(predictions, masks):
