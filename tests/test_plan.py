@@ -175,6 +175,42 @@ def test_every_fit_of_a_protocol_counts(costs):
     assert costs.n_fits({"kind": "knn"}) == 0
 
 
+def test_a_manifest_takes_thumbnails_and_the_search_or_the_tables_of_the_folds(costs):
+    costs.rates |= {"memory_tables": 200, "memory_thumbnail": 0.01, "memory_searched": 0.03}
+    costs.rates["memory_pair"] = 1e-6
+    costs.sizes["emoji_scenes"] = Size(10_000, 500, "config")
+    row, of = costs.config["datasets"]["emoji_scenes"], {"dataset": "emoji_scenes"}
+    # two tables of 10,000 x 500 numbers of eight bytes
+    assert costs.of("write_manifest", of).memory_mb == pytest.approx(200 + 100 + 80)
+    row["near_duplicates"] = True
+    assert costs.of("write_manifest", of).memory_mb == pytest.approx(200 + 100 + 300 + 50)
+
+
+def test_masks_are_compared_a_shard_at_a_time(costs):
+    costs.rates |= {"memory_tables": 200, "memory_row": 0.001, "memory_masks": 0.15}
+    costs.sizes["emoji_scenes"] = Size(40_000, 16, "config")  # in 4 shards
+    told = costs.of("assess_masks", {"dataset": "emoji_scenes"})
+    assert told.memory_mb == pytest.approx(200 + 40 + 0.15 * 10_000)
+
+
+def test_similarity_holds_features_moments_and_batches_of_cross_products(costs):
+    costs.rates["memory_torch"] = 700
+    costs.config["similarity"]["jackknife_groups"] = 8
+    of = {"dataset": "emoji_scenes", "model": "pixels"}
+
+    def told(n, n_variants):
+        costs.sizes["emoji_scenes"], costs.n_variants = Size(n, 16, "config"), n_variants
+        return costs.of("measure_similarity", of).memory_mb
+
+    moments, features = 8 * 768**2 * 8e-6, 768 * 4e-6
+    # three variants with themselves, and with each other, which is no more than these
+    assert told(1000, 3) == pytest.approx(700 + 3000 * features + 6 * moments)
+    # a view of every variant beside it
+    assert told(500_000, 3) == pytest.approx(700 + 2 * 1_500_000 * features)
+    # of many cross-products a batch, as large as all else
+    assert told(1000, 40) == pytest.approx(2 * (700 + 40_000 * features + 40 * moments))
+
+
 def test_neighbours_grow_with_queries_times_images(costs):
     costs.rates |= {"start_torch": 0, "neighbor_row": 0, "neighbor_gmacs": 1e-9}
     of = {"dataset": "emoji_scenes", "model": "pixels"}

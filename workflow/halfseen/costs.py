@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from itertools import combinations_with_replacement
 
 BYTES = 4e-6  # MB of a float32
+DOUBLE = 2 * BYTES  # of a float64
 SAM_PX = 1024  # the side of the image that a segmenter's multiply-adds were counted at
 
 
@@ -98,11 +99,23 @@ class Costs:
         return Cost(seconds, 0, size_mb, self.rates["memory_tables"], assumed=assumed)
 
     def write_manifest(self, dataset):
-        """Every image read once, and every pair compared where near-duplicates are looked for."""
-        n, rates = self.sizes[dataset].n, self.rates
-        pairs = n * n / 2 if self._row(dataset).get("near_duplicates") else 0
-        seconds = rates["start_tables"] + n * rates["read_image"] + pairs * rates["compare_images"]
-        return Cost(seconds, 0, 2e-4 * n, rates["memory_tables"] + 0.04 * n)
+        """Every image read once, every pair compared where near-duplicates are looked for, folds.
+
+        In memory lie the thumbnails and what the search makes of them and of the pairs whose hashes
+        are close; then, when the folds are drawn, two tables of images by classes.
+        """
+        size, rates = self.sizes[dataset], self.rates
+        pairs = size.n**2 / 2 if self._row(dataset).get("near_duplicates") else 0
+        seconds = rates["start_tables"] + size.n * (rates["read_image"] + rates["fold_image"])
+        searched = size.n * rates["memory_searched"] + pairs * rates["memory_pair"]
+        drawn = 2 * size.n * size.n_classes * DOUBLE
+        memory = size.n * rates["memory_thumbnail"] + max(searched if pairs else 0, drawn)
+        return Cost(
+            seconds + pairs * rates["compare_images"],
+            0,
+            2e-4 * size.n,
+            rates["memory_tables"] + memory,
+        )
 
     def build_shard(self, dataset, shard):
         """Every image through the segmenter and the detectors, and each prompt's queries."""
@@ -135,10 +148,11 @@ class Costs:
         )
 
     def assess_masks(self, dataset):
-        """A row a mask."""
-        n = self.sizes[dataset].n
-        seconds = self.rates["table"] + n * 1e-4
-        return Cost(seconds, 0, n * 6e-4, self.rates["memory_tables"] + n * 0.1)
+        """A row a mask; of one shard at a time, all masks and exact masks."""
+        n, rates = self.sizes[dataset].n, self.rates
+        seconds = rates["table"] + n * 1e-4
+        memory = n * rates["memory_row"] + n / self._row(dataset)["shards"] * rates["memory_masks"]
+        return Cost(seconds, 0, n * 6e-4, rates["memory_tables"] + memory)
 
     # Representations and what is made of them
 
@@ -216,6 +230,14 @@ class Costs:
         gmacs = 1e-9 * pairs * (n * d * r + rates["decomposition"] * r**3)
         return gmacs / rates["moment_gmacs"]
 
+    def beside_products(self, held_mb, products_mb):
+        """MB that suffice for what a job holds and its cross-products of all pairs.
+
+        It takes these in batches of no more than half of what it asks for.
+        """
+        held_mb += self.rates["memory_torch"]
+        return held_mb + min(held_mb, products_mb)
+
     def measure_similarity(self, dataset, model):
         """Moments of all pairs of variants, and every measure's random pairings."""
         n, d, settings = self.sizes[dataset].n, self.dimensions(model), self.config["similarity"]
@@ -224,13 +246,15 @@ class Costs:
         entries = settings["permutations"] * len(self.study["measures"]) * min(drawn, d) ** 2
         seconds = self.rates["moment_passes"] * self.moments_s(n, d, pairs)
         seconds += entries * pairs * self.rates["pairing"]
-        memory = 2 * self.n_variants * self.features_mb(dataset, model)
+        features = self.n_variants * self.features_mb(dataset, model)
+        moments = settings["jackknife_groups"] * DOUBLE * min(n, d) ** 2
+        products = (pairs - self.n_variants) * moments
+        memory = max(
+            self.rates["memory_torch"] + 2 * features,
+            self.beside_products(features + self.n_variants * moments, products),
+        )
         return Cost(
-            self.rates["start_torch"] + seconds,
-            0,
-            self.rates["tables_mb"],
-            self.rates["memory_torch"] + memory,
-            subject=model,
+            self.rates["start_torch"] + seconds, 0, self.rates["tables_mb"], memory, subject=model
         )
 
     def compare_models(self, dataset):
@@ -240,7 +264,8 @@ class Costs:
         n_all = len(models) * self.n_variants
         seconds = self.moments_s(n, mean, n_all * (n_all + 1) / 2)
         features = self.n_variants * sum(self.features_mb(dataset, model) for model in models)
-        memory = self.rates["memory_torch"] + 1.2 * features
+        moments = DOUBLE * min(n, mean) ** 2
+        memory = self.beside_products(1.1 * features + n_all * moments, n_all**2 / 2 * moments)
         return Cost(self.rates["start_torch"] + seconds, 0, self.rates["tables_mb"], memory)
 
     def count_neighbors(self, dataset, model):
