@@ -68,6 +68,9 @@ rule assess_masks:
         "results/benchmarks/assess_masks/{dataset}.tsv"
     conda:
         "../../envs/analysis.yaml"
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(60),
     params:
         passing=config["passing_masks"],
         code=code("assess_masks.py"),
