@@ -1,6 +1,7 @@
 """The plan of a study; a run of the default study on two cores left recorded_benchmarks.csv."""
 
 import csv
+import re
 import shutil
 
 import pandas as pd
@@ -9,15 +10,19 @@ import yaml
 from workflow_copy import Study
 
 from halfseen.config import check_config, take_labels
-from halfseen.costs import FORMULAS, Costs, Size
+from halfseen.costs import FORMULAS, Cost, Costs, Size
 from halfseen.plan import (
+    NETWORKS,
     Job,
+    Pace,
     core_seconds,
     dataset_size,
     described,
     listed_jobs,
     measured_paces,
     plan_table,
+    requests_text,
+    short_requests,
 )
 
 QUICKSTART = {"emoji_scenes": Size(240, 16, "config"), "photo_textures": Size(96, 8, "config")}
@@ -391,11 +396,16 @@ def test_a_job_is_listed_once_and_is_to_run_if_one_of_its_files_is():
     )
     outputs = {"fit": ["out/{dataset,cats|dogs}/{model}.csv", "out/{dataset}/{model}.parquet"]}
     small, large = ({"dataset": "cats", "model": name} for name in ("small", "large"))
-    assert listed_jobs(listing, outputs) == [Job("fit", small, True), Job("fit", large, False)]
+    asked = {"mem_mb": 4000, "threads": 1}
+    requests = {"out/cats/small.csv": asked, "out/cats/small.parquet": asked}
+    assert listed_jobs(listing, outputs, requests) == [
+        Job("fit", small, True, asked),
+        Job("fit", large, False),
+    ]
     with pytest.raises(ValueError, match="no output of rule fit has the path out/other"):
-        listed_jobs(listing + "out/other\t-\tfit\t-\tok\tno update\n", outputs)
+        listed_jobs(listing + "out/other\t-\tfit\t-\tok\tno update\n", outputs, {})
     with pytest.raises(ValueError, match="no listing of a study's outputs: 'Error"):
-        listed_jobs("Error", outputs)
+        listed_jobs("Error", outputs, {})
 
 
 def test_the_time_on_cores_is_no_shorter_than_the_longest_job(costs):
@@ -407,18 +417,105 @@ def test_the_time_on_cores_is_no_shorter_than_the_longest_job(costs):
     assert "240 of 16 classes in emoji_scenes (config)" in text
 
 
-def test_a_study_of_the_size_of_imagenet_is_planned_before_anything_is_there(root, tmp_path):
-    shutil.copy(root / "tests/study/config.yaml", tmp_path)
-    study = Study(root, tmp_path)
-    of_imagenet = {
+def job_of(rule, model, to_run=True, **asked):
+    return Job(rule, {"dataset": "emoji_scenes", "model": model}, to_run, asked)
+
+
+@pytest.fixture
+def of_an_hour(costs):
+    """Costs of jobs that take an hour on one core, a quarter of one on a GPU, and 1000 MB."""
+    costs.of = lambda rule, wildcards: Cost(3600, 900 if rule in NETWORKS else 0, 0, 1000)
+    return costs
+
+
+def test_only_a_rule_that_asks_for_less_than_its_largest_job_takes_is_told_to_ask(of_an_hour):
+    jobs = [
+        job_of("fit_probes", "pixels", mem_mb=1600, runtime=77),
+        job_of("fit_probes", "swav", mem_mb=1600, runtime=85),
+        job_of("count_neighbors", "pixels", mem_mb=1599, runtime=79),
+        job_of("count_neighbors", "swav", mem_mb=2310, runtime=79),
+        job_of("measure_similarity", "pixels", mem_mb=1600, runtime=78),
+        job_of("measure_similarity", "swav", to_run=False, mem_mb=1, runtime=1),
+        job_of("embed_umap", "swav"),
+    ]
+    # 60 minutes and 1000 MB times 1.3, and 300 MB for Snakemake; never less than what is asked now
+    assert short_requests(jobs, of_an_hour, {}) == {
+        "fit_probes": {"runtime": 90},
+        "count_neighbors": {"mem_mb": 2400},
+    }
+
+
+def test_minutes_are_those_on_the_threads_or_the_gpu_that_a_job_asks_for(of_an_hour):
+    def told(rule, **asked):
+        return short_requests([job_of(rule, "swav", runtime=1, **asked)], of_an_hour, {})[rule]
+
+    assert told("extract_features", gpu=False) == {"runtime": 80}
+    assert told("extract_features", gpu=True) == {"runtime": 20}
+    assert told("fit_probes", gpu=True, threads=1) == {"runtime": 80}
+    assert told("fit_probes", gpu=False, threads=4) == {"runtime": 20}
+
+
+def test_what_was_measured_counts_in_what_should_be_asked_for(of_an_hour):
+    paces = {("fit_probes", ""): Pace(2, 500, 1, False)}
+    job = job_of("fit_probes", "swav", mem_mb=1600, runtime=78)
+    short = short_requests([job], of_an_hour, paces)
+    assert short == {"fit_probes": {"mem_mb": 2300, "runtime": 160}}
+
+
+def test_the_lines_for_a_profile_keep_what_it_sets_already():
+    text = requests_text(
+        {"fit_probes": {"runtime": 90}, "extract_features": {"mem_mb": 7600}},
+        {"extract_features": {"gpu": 1, "mem_mb": "1000 * attempt"}, "extract_part": {"gpu": 1}},
+    )
+    sentence, lines = text.split("\n\n")
+    assert "fit_probes, extract_features ask a cluster for less than 1.3 times" in sentence
+    assert yaml.safe_load(lines) == {
+        "set-resources": {
+            "extract_features": {"gpu": 1, "mem_mb": "7600 * attempt"},
+            "extract_part": {"gpu": 1},
+            "fit_probes": {"runtime": "90 * attempt"},
+        }
+    }
+    assert requests_text({}, {}) == "Asked:   every job asks for 1.3 times what it takes, or more\n"
+
+
+def add_imagenet(config):
+    """Have the study be of ImageNet, of which nothing is there."""
+    config["datasets"]["imagenet"] = {
         "label": "ImageNet", "kind": "torchvision", "name": "ImageNet", "n_images": 1_281_167,
         "n_classes": 1000, "segmenter": "mobile_sam", "prompt": "box", "shards": 256,
     }  # fmt: skip
+    config["studies"]["minute"]["datasets"] = ["imagenet"]
 
-    def add_imagenet(config):
-        config["datasets"]["imagenet"] = of_imagenet
-        config["studies"]["minute"]["datasets"] = ["imagenet"]
 
+def test_the_lines_of_a_plan_in_a_profile_raise_what_jobs_ask_for(root, tmp_path):
+    shutil.copy(root / "tests/study/config.yaml", tmp_path)
+    study = Study(root, tmp_path)
+    study.edit_config(add_imagenet)
+    profile = tmp_path / "profile/config.yaml"
+    profile.parent.mkdir()
+    profile.write_text("set-resources: {extract_features: {gpu: 1}}\n")
+    told = study.run("plan", "--workflow-profile", profile.parent)
+    lines = re.search(r"^set-resources:\n(?: .*\n)+", told, flags=re.MULTILINE).group()
+    profile.write_text(lines)
+    asked = yaml.safe_load(lines)["set-resources"]
+    output = study.run("--dry-run", "--workflow-profile", profile.parent)
+    resources = dict(
+        re.findall(r"^rule (\w+):\n(?: .*\n)*? *resources: (.*)$", output, re.MULTILINE)
+    )
+    assert asked.pop("extract_features") == {"gpu": 1}
+    assert "gpu=1" in resources["extract_features"]
+    assert asked["write_manifest"].keys() == {"mem_mb", "runtime"}
+    for rule, row in asked.items():
+        for name, amount in row.items():
+            assert f"{name}={amount.removesuffix(' * attempt')}" in resources[rule].split(", ")
+    again = study.run("plan", "--workflow-profile", profile.parent)
+    assert "every job asks for 1.3 times what it takes, or more" in again
+
+
+def test_a_study_of_the_size_of_imagenet_is_planned_before_anything_is_there(root, tmp_path):
+    shutil.copy(root / "tests/study/config.yaml", tmp_path)
+    study = Study(root, tmp_path)
     study.edit_config(add_imagenet)
     output = study.run("plan")
     table = pd.read_csv(tmp_path / "results/minute/plan.csv").set_index("rule")

@@ -4,11 +4,12 @@ import csv
 import io
 import math
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
 
 import pandas as pd
+import yaml
 
 from halfseen.costs import FORMULAS, Size
 from halfseen.datasets.folder import MASKS, SUFFIXES
@@ -20,6 +21,10 @@ DENSE_S, SPARSE_S = 15.5, 30
 GPU_PACE = 1 / 8
 # A job that takes no longer than so many starts tells of no network: it kept what was there.
 LEAST_STARTS = 2
+# A job should ask for so many times what it is reckoned to take, and for Snakemake beside it.
+MARGIN, RUNNER_MB = 1.3, 300
+# Suggested requests are multiples of this many MB and minutes.
+STEPS = {"mem_mb": 100, "runtime": 10}
 NETWORKS = "build_shard", "extract_features", "extract_part"
 COLUMNS = [
     "rule", "subject", "jobs", "jobs_to_run", "core_hours", "core_hours_to_run", "gpu_hours_to_run",
@@ -29,11 +34,16 @@ COLUMNS = [
 
 @dataclass(frozen=True)
 class Job:
-    """A job of a rule: its wildcards {name: value}, and whether it is still to run."""
+    """A job of a rule: its wildcards {name: value}, and whether it is still to run.
+
+    `asked` is what it asks for at its first attempt: threads, mem_mb, runtime in minutes and gpu,
+    of which any may be missing.
+    """
 
     rule: str
     wildcards: dict
     to_run: bool
+    asked: dict = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -46,11 +56,12 @@ class Pace:
     on_gpu: bool
 
 
-def listed_jobs(listing, patterns):
+def listed_jobs(listing, patterns, requests):
     """The jobs of a listing of outputs: tab-separated, with output_file, rule and plan.
 
-    `patterns` {rule: [paths with wildcards]} tell a job's wildcards. Raises ValueError for a
-    listing without these columns and an output that no pattern of its rule explains.
+    `patterns` {rule: [paths with wildcards]} tell a job's wildcards, `requests` {output: ...} what
+    it asks for. Raises ValueError for a listing without these columns and an output that no pattern
+    of its rule explains.
     """
     rows = list(csv.DictReader(io.StringIO(listing), delimiter="\t", quoting=csv.QUOTE_NONE))
     if not rows or not {"output_file", "rule", "plan"} <= rows[0].keys():
@@ -65,7 +76,7 @@ def listed_jobs(listing, patterns):
         wildcards = matches[0].groupdict()
         key = rule, tuple(wildcards.items())
         pending = row["plan"] != "no update" or (key in jobs and jobs[key].to_run)
-        jobs[key] = Job(rule, wildcards, pending)
+        jobs[key] = Job(rule, wildcards, pending, requests.get(path, {}))
     return list(jobs.values())
 
 
@@ -133,6 +144,43 @@ def plan_table(jobs, costs, paces):
         groups.setdefault((job.rule, subject), []).append((job, cost))
     rows = [_row(*key, group, paces) for key, group in groups.items()]
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def short_requests(jobs, costs, paces):
+    """{rule: {"mem_mb" and "runtime"}} that a rule should ask for at first where it asks for less.
+
+    It is what the largest of the jobs to run takes, times `MARGIN`, and no less than any of them
+    asks for now. Minutes are those on the threads, or on the GPU, that a job asks for.
+    """
+    found = {}
+    for job in jobs:
+        for name, needed in _needed(job, costs, paces).items() if job.to_run else ():
+            if name in job.asked:
+                found.setdefault((job.rule, name), []).append((needed, job.asked[name]))
+    short = {}
+    for (rule, name), amounts in found.items():
+        if any(needed > asked for needed, asked in amounts):
+            step = STEPS[name]
+            short.setdefault(rule, {})[name] = step * math.ceil(max(map(max, amounts)) / step)
+    return short
+
+
+def requests_text(short, of_profile):
+    """What `short_requests` says, as text for people and lines for a profile of Snakemake.
+
+    They hold what `of_profile` {rule: {resource: value}} sets there already.
+    """
+    if not short:
+        return f"Asked:   every job asks for {MARGIN} times what it takes, or more\n"
+    rows = {rule: dict(row) for rule, row in of_profile.items()}
+    for rule, row in short.items():
+        grown = {name: f"{amount} * attempt" for name, amount in row.items()}
+        rows[rule] = rows.get(rule, {}) | grown
+    lines = yaml.safe_dump({"set-resources": rows}, sort_keys=False)
+    return (
+        f"Asked:   {', '.join(short)} ask a cluster for less than {MARGIN} times what their largest"
+        f" jobs take. In the profile, this takes the place of its set-resources:\n\n{lines}"
+    )
 
 
 def described(table, sizes, cores):
@@ -223,19 +271,43 @@ def _pace(rule, cost, paces):
     return pace if pace or rule in NETWORKS else paces.get((rule, ""))
 
 
+def _paced(cost, pace):
+    """The Cost of a job at a measured pace; as it is where there is none."""
+    if not pace:
+        return cost
+    return replace(
+        cost,
+        core_s=cost.core_s * (1 if pace.on_gpu else pace.factor),
+        gpu_s=cost.gpu_s * (pace.factor if pace.on_gpu else 1),
+        memory_mb=cost.memory_mb + pace.memory_mb,
+    )
+
+
+def _needed(job, costs, paces):
+    """MB and minutes that a job should ask for."""
+    cost = costs.of(job.rule, job.wildcards)
+    cost = _paced(cost, _pace(job.rule, cost, paces))
+    on_gpu = job.asked.get("gpu") and cost.gpu_s
+    seconds = cost.gpu_s if on_gpu else cost.core_s / job.asked.get("threads", 1)
+    return {
+        "mem_mb": MARGIN * cost.memory_mb + RUNNER_MB,
+        "runtime": MARGIN * seconds / 60,
+    }
+
+
 def _row(rule, subject, group, paces):
     core, core_to_run, gpu, beside, disk, longest, memory = 0, 0, 0, 0, 0, 0, 0
     measured, unknown, n_default = {}, {}, 0
     for job, cost in group:
         pace = _pace(rule, cost, paces)
-        core_s = cost.core_s * (pace.factor if pace and not pace.on_gpu else 1)
-        gpu_s = cost.gpu_s * (pace.factor if pace and pace.on_gpu else 1)
-        core += core_s
-        memory = max(memory, cost.memory_mb + (pace.memory_mb if pace else 0))
+        cost = _paced(cost, pace)
+        core += cost.core_s
+        memory = max(memory, cost.memory_mb)
         if job.to_run:
-            core_to_run, gpu, disk = core_to_run + core_s, gpu + gpu_s, disk + cost.disk_mb
+            core_to_run, gpu = core_to_run + cost.core_s, gpu + cost.gpu_s
+            disk, longest = disk + cost.disk_mb, max(longest, cost.core_s)
             # A job on a GPU holds one core as long.
-            beside, longest = beside + (gpu_s or core_s), max(longest, core_s)
+            beside += cost.gpu_s or cost.core_s
         if pace:
             measured[rule, cost.subject] = pace
         else:

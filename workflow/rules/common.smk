@@ -1,12 +1,16 @@
 """What the rules look up: a row or the files of a wildcard. Named for what they return."""
 
+import csv
+import io
 import json
 import re
 import subprocess
 import tempfile
+from functools import cache
 from types import SimpleNamespace
 
 import yaml
+from snakemake.iocontainers import InputFiles, Wildcards
 
 # The keys of a data set's row that say how its images are screened, what is done with them, and
 # where they are brought from; the others say what they are.
@@ -372,7 +376,8 @@ def tables_of_plan(wildcards):
     return {key: config[key] for key in PLANNED}
 
 
-def listing_of_study(wildcards):
+@cache
+def study_listing():
     """Every output of the study with its rule and whether it is to be made, as --summary lists them.
 
     A Snakemake of its own builds the DAG, since that of this run holds nothing but the plan.
@@ -388,6 +393,36 @@ def listing_of_study(wildcards):
     if done.returncode:
         raise WorkflowError(f"the jobs of study {STUDY} cannot be listed:\n{done.stderr}")
     return done.stdout
+
+
+def listing_of_study(wildcards):
+    """What `study_listing` gives."""
+    return study_listing()
+
+
+def requests_of_jobs(wildcards):
+    """{output: what its job asks for at its first attempt}, of all that a cluster would run.
+
+    It is what the rules say, and the profile of this run; no job's input is looked at.
+    """
+    requests = {}
+    for row in csv.DictReader(io.StringIO(study_listing()), delimiter="\t"):
+        maker, path = workflow.get_rule(row["rule"]), row["output_file"]
+        if maker.name not in workflow._localrules:
+            of_job = Wildcards(fromdict=maker.get_wildcards(path))
+            asked = dict(maker.expand_resources(of_job, InputFiles(), attempt=1).items())
+            on_gpu = bool(asked.get("gpu")) or "gpu" in asked.get("gres", "")
+            known = {
+                key: asked[key] for key in ("mem_mb", "runtime") if type(asked.get(key)) is int
+            }
+            requests[path] = known | {"threads": asked["_cores"], "gpu": on_gpu}
+    return requests
+
+
+def resources_of_profile(wildcards):
+    """{rule: {resource: value}} that the profile of this run sets."""
+    rows = workflow.resource_settings._parsed_overwrite_resources
+    return {rule: {name: value.raw for name, value in row.items()} for rule, row in rows.items()}
 
 
 def manifests_of_datasets(wildcards):

@@ -33,6 +33,8 @@ rule plan:
         config=tables_of_plan,
         listing=listing_of_study,
         outputs=outputs_of_rules,
+        requests=requests_of_jobs,
+        of_profile=resources_of_profile,
         manifests=manifests_of_datasets,
         benchmarks=benchmarks_of_rules,
         rates=str(ROOT / "workflow/resources/default_rates.yaml"),

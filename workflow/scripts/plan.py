@@ -10,12 +10,20 @@ import yaml
 
 from halfseen.costs import Costs
 from halfseen.files import write_table
-from halfseen.plan import dataset_size, described, listed_jobs, measured_paces, plan_table
+from halfseen.plan import (
+    dataset_size,
+    described,
+    listed_jobs,
+    measured_paces,
+    plan_table,
+    requests_text,
+    short_requests,
+)
 
 params = snakemake.params
 rates = yaml.safe_load(Path(params.rates).read_text("utf-8"))
 config = dict(params.config)
-jobs = listed_jobs(params.listing, params.outputs)
+jobs = listed_jobs(params.listing, params.outputs, params.requests)
 sizes = {
     name: dataset_size(row, params.manifests[name], rates["rates"])
     for name, row in config["datasets"].items()
@@ -26,3 +34,4 @@ table = plan_table(jobs, costs, paces)
 write_table(params.table, table.round(6))
 of_study = config["studies"][config["study"]]["datasets"]
 print(described(table, {name: sizes[name] for name in of_study}, params.cores), end="")
+print(requests_text(short_requests(jobs, costs, paces), params.of_profile), end="")
