@@ -83,9 +83,9 @@ def growing(amount):
     return grown
 
 
-def rows_of(table):
-    """{name: row} of what the study selects from a table, in its order."""
-    return {name: config[table][name] for name in config["studies"][STUDY][table]}
+def rows_of(table, study=STUDY):
+    """{name: row} of what a study selects from a table, in its order."""
+    return {name: config[table][name] for name in config["studies"][study][table]}
 
 
 def column_of(table, key):
@@ -93,7 +93,9 @@ def column_of(table, key):
     return {name: row[key] for name, row in rows_of(table).items()}
 
 
-DOSE_CURVES = ["dose_response"] if has_doses(rows_of("variants")) else []
+def dose_curves(study):
+    """The figures of dose and response that a study has: one, or none."""
+    return ["dose_response"] if has_doses(rows_of("variants", study)) else []
 
 
 def masking_labels():
@@ -345,15 +347,19 @@ def figure_labels(wildcards):
 
 
 def patterns_of_rules(wildcards):
-    """The path of everything that a rule writes, with {study} for the name of this one."""
-    paths = [
-        str(path)
-        for rule in workflow.rules
-        for path in (*rule.output, *rule.log, rule.benchmark)
-        if path
-    ]
+    """What jobs leave and what tells of them, by rule: the `patterns` of `halfseen.orphans.orphans`."""
+    made = {rule.name: list(rule.output) for rule in workflow.rules}
+    made["plan"] = [rules.plan.params.table]
+    told = {rule.name: [*rule.log, *filter(None, [rule.benchmark])] for rule in workflow.rules}
+    return {
+        name: {"makes": with_study(made[name]), "tells": with_study(told[name])} for name in made
+    }
+
+
+def with_study(paths):
+    """Paths with {study} for the name of this one."""
     ours = re.compile(rf"^(results/|results/(?:logs|benchmarks)/\w+/){STUDY}(?=[/.])")
-    return sorted(ours.sub(r"\1{study}", path) for path in paths)
+    return [ours.sub(r"\1{study}", str(path)) for path in paths]
 
 
 def rows_that_are_there(wildcards):
@@ -363,12 +369,23 @@ def rows_that_are_there(wildcards):
         "model": list(config["models"]),
         "weights": list(config["weights"]),
         "archive": list(config["archives"]),
-        "figure": list(FIGURE_KINDS),
-        "curve": DOSE_CURVES,
-        "studies": {name: row["datasets"] for name, row in config["studies"].items()},
+        "studies": {
+            name: {"dataset": row["datasets"], "curve": dose_curves(name)}
+            for name, row in config["studies"].items()
+        },
         "shards": {name: row["shards"] for name, row in config["datasets"].items()},
         "parts": {name: config["datasets"][name]["extraction_shards"] for name in IN_PARTS},
     }
+
+
+def features_that_are_there(wildcards):
+    """The path of each file of representations, gathered or a part, of rows that are there."""
+    models = list(config["models"])
+    paths = collect(rules.extract_features.output, dataset=config["datasets"], model=models)
+    for name in IN_PARTS:
+        parts = range(config["datasets"][name]["extraction_shards"])
+        paths += collect(rules.extract_part.output, dataset=name, model=models, part=parts)
+    return [path for path in paths if Path(path).exists()]
 
 
 def tables_of_plan(wildcards):

@@ -565,7 +565,7 @@ rule plot_neighbors:
         "../scripts/plot_neighbors.py"
 
 
-# Of a study with circles of several radii alone; by its wildcard, clean_orphans knows what others left.
+# Of a study with circles of several radii alone; by its wildcard, clean_orphans knows that others have none.
 rule plot_dose_response:
     input:
         cells=rules.gather_tables.output.cells,
@@ -618,7 +618,7 @@ rule make_results:
         rules.plot_component_curves.output,
         rules.plot_additivity.output,
         rules.plot_neighbors.output,
-        collect(rules.plot_dose_response.output, curve=DOSE_CURVES),
+        collect(rules.plot_dose_response.output, curve=dose_curves(STUDY)),
 
 
 # One page to look at, from what is there: it draws and selects, and computes nothing.

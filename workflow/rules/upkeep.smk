@@ -12,7 +12,7 @@ rule clean_orphans:
         "../../envs/analysis.yaml"
     params:
         folder="results",
-        features="results/features",
+        features=features_that_are_there,
         patterns=patterns_of_rules,
         rows=rows_that_are_there,
         variants=list(config["variants"]),

@@ -4,8 +4,6 @@ from halfseen.logs import log_to
 
 log_to(snakemake.log[0])
 
-from pathlib import Path
-
 from halfseen.orphans import delete, delete_variants, orphan_variants, orphans
 
 params = snakemake.params
@@ -14,7 +12,7 @@ for path in orphans(params.folder, params.patterns, params.rows):
     if params.delete:
         delete(path)
     print(f"{verb}: {path}")
-for path in sorted(Path(params.features).rglob("*.h5")):
+for path in params.features:
     names = orphan_variants(path, params.variants)
     if names and params.delete:
         delete_variants(path, names)
