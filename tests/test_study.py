@@ -69,6 +69,20 @@ def as_if_of_the_paper(table):
     return every.assign(reference="supervised") if "reference" in every else every
 
 
+def add_model(config):
+    """Add a second model to the study, a small network."""
+    half = [0.5] * 3
+    row = dict(loader="timm", name="test_resnet", pooling="average", mean=half, std=half)
+    config["models"]["tiny"] = row | {"label": "Tiny"}
+    config["studies"]["minute"]["models"].append("tiny")
+
+
+def bytes_of_variants(path):
+    """The bytes of each variant's representations in a file: {name: bytes}."""
+    with h5py.File(path) as file:
+        return {name: file[name]["features"][:].tobytes() for name in file}
+
+
 # The tests of this file build on one another's results, in this order.
 
 
@@ -206,13 +220,6 @@ def test_other_weights_rerun_all_that_was_made_with_them_and_another_folder_noth
 def test_a_new_model_runs_its_own_jobs_and_the_aggregates(study):
     kept = ["shards/*/*.h5", "*/emoji_scenes/image_statistics.*"]
     before = [study.bytes_of(pattern) for pattern in kept]
-
-    def add_model(config):
-        half = [0.5] * 3
-        row = dict(loader="timm", name="test_resnet", pooling="average", mean=half, std=half)
-        config["models"]["tiny"] = row | {"label": "Tiny"}
-        config["studies"]["minute"]["models"].append("tiny")
-
     study.edit_config(add_model)
     assert (
         study.jobs()
@@ -266,22 +273,43 @@ def test_a_removed_model_leaves_no_trace_in_tables_and_figures(study):
     assert results_for_reading(study) == study.first_results
 
 
-def test_a_new_variant_leaves_the_others_as_they_are(study):
-    path = study.folder / "results/features/emoji_scenes/image_statistics.h5"
-    with h5py.File(path) as file:
-        before = {name: file[name]["features"][:].tobytes() for name in file}
+def test_a_new_variant_is_computed_by_every_model_and_leaves_the_others_as_they_are(study):
+    right = study.config()
+    features = study.folder / "results/features/emoji_scenes"
+    models = ["image_statistics", "tiny"]
+    probes = [f"results/probes/emoji_scenes/{model}.csv" for model in models]
+    before = {model: bytes_of_variants(features / f"{model}.h5") for model in models}
+    rows = [pd.read_csv(study.folder / path) for path in probes]
+    masks = study.bytes_of("shards/*/*.h5") | study.bytes_of("masks/*.csv")
 
     def add_variant(config):
         config["variants"]["keyhole"] = dict(label="Keyhole", keep="center", radius=0.1)
         config["studies"]["minute"]["variants"].append("keyhole")
 
     study.edit_config(add_variant)
-    study.run("results/features/emoji_scenes/image_statistics.h5")
-    log = study.folder / "results/logs/extract_features/emoji_scenes/image_statistics.log"
-    assert "computing ['keyhole']" in log.read_text()
-    with h5py.File(path) as file:
-        assert set(file) == {*before, "keyhole"}
-        assert {name: file[name]["features"][:].tobytes() for name in before} == before
+    study.edit_config(add_model)
+    of_every_model = Counter({name: 2 * n for name, n in EVERY_JOB_OF_A_MODEL.items()})
+    # Nothing of its images and masks.
+    of_the_data_set = Counter(embed_umap=1, compare_probes=1, compare_models=1)
+    drawn = Counter(plot_variants=1, plot_dose_response=1) + AGGREGATES
+    assert study.jobs("--dry-run") == of_every_model + of_the_data_set + drawn
+    assert study.jobs(*probes) == {"extract_features": 2, "fit_probes": 2}
+    for model in models:
+        log = study.folder / f"results/logs/extract_features/emoji_scenes/{model}.log"
+        assert "computing ['keyhole']" in log.read_text()
+        after = bytes_of_variants(features / f"{model}.h5")
+        assert set(after) == {*before[model], "keyhole"}
+        assert {name: after[name] for name in before[model]} == before[model]
+    assert study.bytes_of("shards/*/*.h5") | study.bytes_of("masks/*.csv") == masks
+    for path, old in zip(probes, rows, strict=True):
+        new = pd.read_csv(study.folder / path)
+        of_keyhole = (new.train_variant == "keyhole") | (new.test_variant == "keyhole")
+        assert of_keyhole.any()
+        pd.testing.assert_frame_equal(
+            new[~of_keyhole].reset_index(drop=True), old, check_exact=True
+        )
+    study.edit_config(lambda config: config.update(right))
+    study.edit_config(add_variant)
 
 
 def test_circles_of_several_radii_are_drawn_as_dose_and_response(study):
@@ -293,32 +321,52 @@ def test_circles_of_several_radii_are_drawn_as_dose_and_response(study):
 
 
 def test_what_removed_rows_left_on_disk_is_named_and_on_request_deleted(study):
-    def remove_variant(config):
+    results = study.folder / "results"
+
+    def add_study(config):
+        config["studies"]["glance"] = config["studies"]["minute"] | {"title": "A glance"}
+
+    def remove_rows(config):
+        del config["studies"]["glance"]
         del config["variants"]["keyhole"]
         config["studies"]["minute"]["variants"].remove("keyhole")
 
-    study.edit_config(remove_variant)
-    left = sorted(
+    study.edit_config(add_study)
+    study.run("--config", "study=glance", "--", "results/glance/datasets.csv")
+    study.run("plan", "--config", "study=glance")
+    study.run("plan")
+    study.edit_config(remove_rows)
+    of_others = [
+        "bench/masks.csv", "bench/speed.csv", "minute/my_table.csv", "minute/figures/mine.png",
+        "mynotes/README.md", "mynotes/anything.csv", "trial/README.md", "features/mine/net.h5",
+    ]  # fmt: skip
+    for path in of_others:
+        (results / path).parent.mkdir(parents=True, exist_ok=True)
+        (results / path).write_text("not of the study")
+    left = {
         str(path.relative_to(study.folder))
-        for path in (study.folder / "results").rglob("*")
-        if re.fullmatch(r"(tiny|dose_response)\..*", path.name)
-    )
+        for path in results.rglob("*")
+        if path.is_file()
+        and (re.match(r"(tiny|dose_response|glance)\.", path.name) or path.parent.name == "glance")
+    }
     assert "results/features/emoji_scenes/tiny.h5" in left
     assert "results/minute/figures/dose_response.png" in left
+    assert {"results/glance/datasets.csv", "results/glance/plan.csv"} < left
     features = "results/features/emoji_scenes/image_statistics.h5"
-    lines = [*left, f"variant keyhole in {features}"]
-    others = study.bytes_of("**/image_statistics.csv")
+    lines = {*left, f"variant keyhole in {features}"}
+    before = study.bytes_of("**/image_statistics.csv")
 
     output = study.run("clean_orphans")
-    assert re.findall("^left over: (.*)$", output, flags=re.MULTILINE) == lines
+    assert set(re.findall("^left over: (.*)$", output, flags=re.MULTILINE)) == lines
     assert (study.folder / features.replace("image_statistics", "tiny")).exists()
     output = study.run("clean_orphans", "--config", "delete_orphans=True")
-    assert re.findall("^deleted: (.*)$", output, flags=re.MULTILINE) == lines
+    assert set(re.findall("^deleted: (.*)$", output, flags=re.MULTILINE)) == lines
     assert not any((study.folder / path).exists() for path in left)
-    assert (study.folder / "results/weights/mobile_sam.ckpt").exists()
+    for path in ("weights/mobile_sam.ckpt", "minute/plan.csv", *of_others):
+        assert (results / path).exists()
     with h5py.File(study.folder / features) as file:
         assert "keyhole" not in file
-    assert study.bytes_of("**/image_statistics.csv") == others
+    assert study.bytes_of("**/image_statistics.csv") == before
     assert "Nothing is left over." in study.run("clean_orphans")
 
 
