@@ -1,22 +1,23 @@
 """Halfseen: what frozen image encoders still know when part of the picture is missing.
 
 Read in this order: this file, config.yaml, one file of workflow/rules, its script in workflow/scripts, and the
-module of workflow/halfseen that the script calls. What is made:
+module of workflow/halfseen that the script calls. What is made, with a key in its name that says what it was made from:
 
-    results/manifests/{dataset}.csv           images, classes, groups and folds
-    results/weights/{weights}.ckpt            verified weight files
-    results/archives/{archive}.archive        verified archives of data sets
-    results/datasets/{dataset}/               what their archives hold
-    results/shards/{dataset}/{shard}.h5       224 x 224 images with their masks
-    results/features/{dataset}/{model}.h5     representations, a group per variant
+    results/manifests/{dataset}-{key}.csv           images, classes, groups and folds
+    results/weights/{weights}.ckpt                  verified weight files
+    results/archives/{archive}.archive              verified archives of data sets
+    results/datasets/{dataset}-{key}/               what their archives hold
+    results/shards/{dataset}/{shard}-{key}.h5       224 x 224 images with their masks
+    results/features/{dataset}/{model}-{key}.h5     representations, a group per variant
     results/{masks,probes,similarity,neighbors,umap}/...    tables, one observation a row
-    results/{study}/                          tables, table1.*, figures/, report.html and atlas.html of a study
+    results/{study}/                                under plain names: tables, figures, report.html, atlas.html
 """
 
 import sys
 from copy import deepcopy
 from pathlib import Path
 
+from snakemake.settings.enums import RerunTrigger
 from snakemake.utils import min_version
 
 min_version("9.27")
@@ -27,29 +28,45 @@ sys.path.insert(0, str(ROOT / "workflow"))
 
 # None of these needs a package that Snakemake itself does without.
 from halfseen.choices import read_choices
-from halfseen.circles import has_doses
 from halfseen.commits import commit_of
 from halfseen.config import check_config, take_labels
-from halfseen.digests import code_digest, content_digest
-from halfseen.fetching import is_of_row, missing_files
+from halfseen.fetching import missing_files
 from halfseen.ledger import MEASURE_KINDS, read_ledger, tables_of
+from halfseen.study.artifacts import FILES, PART, RULES, digest
+from halfseen.study.checks import check_study
+from halfseen.study.cleanup import unneeded_files
+from halfseen.study.code import Code
+from halfseen.study.described import (
+    atlas_settings,
+    choices_for_claims,
+    config_used,
+    made_rows,
+    pinned_packages,
+    places,
+    settings_for_choices,
+    trained_models,
+)
+from halfseen.study.news import news_text
+from halfseen.study.results import TABLES, artifact_rows, figures
+from halfseen.study.study import FIGURE_MEASURES, Study
 
 
 configfile: "config.yaml"
 
 
-# As it was before defaults were filled in: what `snakemake plan` hands on.
+# As it is given: for a Snakemake of its own, which fills in the defaults itself.
 GIVEN = deepcopy(config)
 check_config(config, ROOT / "workflow/schemas/config.schema.yaml")
 LABELS = take_labels(config)
+CODE = Code()
+COMMIT = commit_of(ROOT)
 
-STUDY = config["study"]
-DATASETS = lookup(dpath=f"studies/{STUDY}/datasets", within=config)
-MODELS = lookup(dpath=f"studies/{STUDY}/models", within=config)
-VARIANTS = lookup(dpath=f"studies/{STUDY}/variants", within=config)
-MEASURES = lookup(dpath=f"studies/{STUDY}/measures", within=config)
-PROTOCOLS = lookup(dpath=f"studies/{STUDY}/probes", within=config)
+study = Study(config, code=CODE)
+STUDY = study.name
 RESULTS = f"results/{STUDY}"
+
+if workflow.is_main_process:
+    check_study(study)
 
 
 report: "workflow/report/workflow.rst"
@@ -59,9 +76,10 @@ wildcard_constraints:
     dataset="|".join(config["datasets"]),
     model="|".join(config["models"]),
     weights="|".join(config["weights"]),
-    archive="|".join(config["archives"]),
+    archive="|".join(config["archives"]) or "(?!)",
     shard=r"\d+",
-    part=r"\d+",
+    part=r"\d+of\d+",
+    key="[0-9a-f]+",
 
 
 include: "workflow/rules/common.smk"
@@ -84,8 +102,14 @@ rule all:
         rules.make_atlas.output,
 
 
+if workflow.is_main_process and workflow.dryrun:
+    print(news_text(study), end="", file=sys.stderr)
+
+
 # Hours before the job that would miss it.
 onstart:
+    print(news_text(study), end="", file=sys.stderr)
+    refuse_unknown_hashes(workflow.dag.needrun_jobs())
     missing = missing_files(files_of_run(), config["local_folder"], config["offline"])
     if missing:
         raise WorkflowError(
@@ -95,10 +119,10 @@ onstart:
 
 
 onsuccess:
-    if rules.clean_orphans.rule in {job.rule for job in workflow.dag.jobs}:
-        print(Path(rules.clean_orphans.log[0]).read_text() or "Nothing is left over.")
-    elif rules.plan.rule in {job.rule for job in workflow.dag.jobs}:
-        print(Path(rules.plan.log[0]).read_text())
+    ran = {job.rule.name for job in workflow.dag.jobs}
+    if ran & {"clean", "plan"}:
+        log = (rules.clean if "clean" in ran else rules.plan).log[0]
+        print(Path(log).read_text(), end="")
     elif Path(rules.make_report.output.report).exists():
         print(f"Table:   {rules.write_table1.output.markdown}")
         print(f"Figures: {RESULTS}/figures/")

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from halfseen.weights import read_record, verified
+from halfseen.weights import verified
 
 # What transformers reads of a model's folder.
 FILES = (
@@ -175,23 +175,16 @@ def load_detector(files, sha256s, device="cpu"):
     return Detector(processor, network.to(device), device)
 
 
-def load_detectors(hashes, paths, device="cpu"):
-    """{name: Detector} of the rows of `detectors:` that `hashes` names.
-
-    `hashes` {name: {file's name on the hub: its sha256, or None}}; `paths` are the files and the
-    records of their hashes in that order, a file and its record in turn.
-    """
-    files = zip(paths[::2], paths[1::2], strict=True)
-    detectors = {}
-    for name, sha256s in hashes.items():
-        held = {file: next(files) for file in sha256s}
-        known = {
-            file: sha256s[file] or read_record(record)["sha256"]
-            for file, (_, record) in held.items()
-        }
-        paths_of = {file: path for file, (path, _) in held.items()}
-        detectors[name] = load_detector(paths_of, known, device)
-    return detectors
+def load_detectors(files, device="cpu"):
+    """{name: Detector} of `files` {name: {file's name on the hub: {"path", "sha256"}}}."""
+    return {
+        name: load_detector(
+            {file: each["path"] for file, each in held.items()},
+            {file: each["sha256"] for file, each in held.items()},
+            device,
+        )
+        for name, held in files.items()
+    }
 
 
 def _refuse_other_network(files, report):

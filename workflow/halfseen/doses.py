@@ -33,7 +33,7 @@ def dose_table(cells, similarity, variants, protocol, measure):
     accuracies = own.rename(
         columns={"train_variant": "variant", "balanced_accuracy": "value", "chance": "null"}
     ).assign(quantity=ACCURACY)
-    whole = [name for name, row in variants.items() if row["keep"] == "everything"]
+    whole = [name for name, row in variants.items() if row.get("role") == "whole"]
     beside = similarity[
         (similarity.measure == measure) & similarity.variant_x.isin(whole[:1])
     ].rename(columns={"variant_y": "variant", "similarity": "value"})

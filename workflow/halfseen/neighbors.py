@@ -13,7 +13,7 @@ import pandas as pd
 from scipy import stats
 
 from halfseen.neighbor_search import nearest_others, nearest_rows, ranks_among
-from halfseen.uncertainty import ORIGINAL, resampling_counts
+from halfseen.uncertainty import resampling_counts
 
 RAW, CENTERED = "raw", "centred"
 BLOCK = 2**22  # entries of the weights that exist at once
@@ -266,13 +266,16 @@ def _weighted_medians(values, weights):
     return medians
 
 
-def neighbor_tables(features, labels, variants, ks, metrics, draws, device="cpu", memory_mb=1000):
+def neighbor_tables(
+    features, labels, variants, ks, metrics, draws, whole=None, device="cpu", memory_mb=1000
+):
     """What neighbours say of features (V, n, d) of `variants`, raw and centred: two long tables.
 
     The composition, a row per pair of variants, and the measures, a row per variant, or with
     `variant` "" of all of them; both by centering, metric and each k of `ks`, the measures that
     need none with k "". The columns are those of the data dictionary. `draws` are the `ImageDraws`;
-    hubness is told only where all images are queries, and siblings where there is an original.
+    hubness is told only where all images are queries, and the ranks of siblings where a variant,
+    `whole`, shows the whole image.
     Raises ValueError for k out of range, and for features that are not finite or have no cosine.
     """
     n_variants, n, _ = features.shape
@@ -293,8 +296,8 @@ def neighbor_tables(features, labels, variants, ks, metrics, draws, device="cpu"
                 shares = composition(found, k)
                 compositions += [at | row for row in _composition_rows(shares, k, n, draws)]
                 measures += [at | row for row in _measure_rows(found, shares, k, labels, draws)]
-            if ORIGINAL in variants:
-                reference = variants.index(ORIGINAL)
+            if whole is not None:
+                reference = variants.index(whole)
                 ranks = sibling_ranks(given, draws.queries, reference, metric, device, memory_mb)
                 measures += [at | row for row in _rank_rows(ranks, reference, n, draws)]
     told = {"n": n, "n_queries": len(draws.queries)}

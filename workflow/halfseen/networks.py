@@ -169,15 +169,18 @@ def _with_dinov2_positions(tensors, network):
     return tensors | {"pos_embed": resampled}
 
 
+def own_pooling(network):
+    """How a network of torchvision's kind is seen to pool: average, class_token, or None."""
+    pool = getattr(network, "avgpool", None)
+    if isinstance(pool, nn.AdaptiveAvgPool2d) and pool.output_size in (1, (1, 1)):
+        return "average"
+    return "class_token" if hasattr(network, "class_token") else None
+
+
 def _check_pooling(network, pooling, name):
     """Raise ValueError for a `pooling` that is not seen to be the network's own."""
-    if pooling == "network":
-        return
-    averages = isinstance(getattr(network, "avgpool", None), nn.AdaptiveAvgPool2d) and (
-        network.avgpool.output_size in (1, (1, 1))
-    )
-    own = "average" if averages else "class_token" if hasattr(network, "class_token") else None
-    if pooling != own:
+    own = own_pooling(network)
+    if pooling not in ("network", own):
         seen = f"pools by {own}" if own else "does not show how it pools"
         raise ValueError(
             f"{name} {seen}, not by {pooling}; give its row pooling: {own or 'network'}"

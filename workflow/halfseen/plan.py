@@ -4,6 +4,7 @@ import csv
 import io
 import math
 import os
+import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
@@ -13,8 +14,8 @@ import yaml
 
 from halfseen.costs import FORMULAS, Size
 from halfseen.datasets.folder import MASKS, SUFFIXES
-from halfseen.orphans import pattern_regex
 
+WILDCARD = re.compile(r"\{(\w+)(?:,\s*([^{}]*))?\}")
 # A benchmark's CPU time is that of its last sample: twice a second for 15.5 s, then every 30 s.
 DENSE_S, SPARSE_S = 15.5, 30
 # No core is so much faster than that of the default rates: such a job ran on a GPU.
@@ -73,11 +74,24 @@ def listed_jobs(listing, patterns, requests):
         matches = [match for regex in regexes[rule] if (match := regex.fullmatch(path))]
         if not matches:
             raise ValueError(f"no output of rule {rule} has the path {path}")
-        wildcards = matches[0].groupdict()
+        wildcards = _names(matches[0])
         key = rule, tuple(wildcards.items())
         pending = row["plan"] != "no update" or (key in jobs and jobs[key].to_run)
         jobs[key] = Job(rule, wildcards, pending, requests.get(path, {}))
     return list(jobs.values())
+
+
+def pattern_regex(pattern):
+    """A path with wildcards as a regular expression; names of rows have no dot and no slash."""
+    text, end, seen = "", 0, set()
+    for match in WILDCARD.finditer(pattern):
+        name, constraint = match.groups()
+        text += re.escape(pattern[end : match.start()])
+        constraint = constraint or r"\w+"
+        text += f"(?P={name})" if name in seen else f"(?P<{name}>{constraint})"
+        end = match.end()
+        seen.add(name)
+    return re.compile(text + re.escape(pattern[end:]))
 
 
 def dataset_size(row, manifest, defaults):
@@ -111,12 +125,21 @@ def measured_paces(folder, patterns, costs):
             continue
         regex = pattern_regex(pattern)
         parent = Path(folder) / rule
-        for path in sorted(parent.parent.glob(f"{rule}.tsv")) + sorted(parent.rglob("*.tsv")):
-            match = regex.fullmatch(str(path))
-            if match and (told := _told(path, rule, match.groupdict(), costs)):
+        for wildcards, path in _newest(parent, rule, regex).items():
+            if told := _told(path, rule, dict(wildcards), costs):
                 for subject in dict.fromkeys([told[0], ""]):
                     found.setdefault((rule, subject), []).append(told[1])
     return {key: _summary(key[0], paces) for key, paces in found.items()}
+
+
+def _newest(parent, rule, regex):
+    """{wildcards: path} of a rule's benchmarks; of jobs that differ in their key alone the last."""
+    paths = [*parent.parent.glob(f"{rule}.tsv"), *parent.rglob("*.tsv")]
+    return {
+        tuple(_names(match).items()): path
+        for path in sorted(paths, key=lambda path: (path.stat().st_mtime, path))
+        if (match := regex.fullmatch(str(path)))
+    }
 
 
 def core_seconds(benchmark):
@@ -226,6 +249,11 @@ SHOWN = {
     "memory, GB": lambda table: table.memory_gb.map("{:.2g}".format),
     "rate": lambda table: table.rate,
 }
+
+
+def _names(match):
+    """The wildcards of a path, but for its key, which says nothing of what a job costs."""
+    return {name: value for name, value in match.groupdict().items() if name != "key"}
 
 
 def _counted(root):

@@ -1,12 +1,12 @@
 """Shards: 224 x 224 images with the mask of the target object and where each mask comes from."""
 
 import hashlib
-import json
 
 import h5py
 import numpy as np
 
 from halfseen.files import atomic_path
+from halfseen.study.records import OtherKeyError
 
 # What is recorded of every mask, with its dtype in the shard.
 PROVENANCE = {
@@ -38,12 +38,12 @@ def shard_rows(manifest, shard, n_shards):
     return manifest.iloc[shard::n_shards].reset_index(drop=True)
 
 
-def write_shard(path, shard, attributes):
+def write_shard(path, shard, key=""):
     """Write a shard as HDF5: images chunked by image, masks packed to bits, provenance as columns.
 
     `exact_masks`, a list with None where an image has none, may be left out; `has_exact_mask`
-    tells which are there. `attributes` (builtins) say how the shard was made and are kept as JSON.
-    The columns `image_digests` and `mask_digests` tell of every image whether it is still the same.
+    tells which are there. `key` says what the shard was made from. The columns `image_digests` and
+    `mask_digests` tell of every image whether it is still the same.
     """
     with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
         images, masks = np.stack(shard["images"]), np.packbits(np.stack(shard["masks"]), axis=-1)
@@ -65,13 +65,18 @@ def write_shard(path, shard, attributes):
         for name, arrays in {"image_digests": images, "mask_digests": masks}.items():
             digests = [hashlib.sha256(array.tobytes()).hexdigest() for array in arrays]
             file.create_dataset(name, data=digests, dtype=h5py.string_dtype())
-        file.attrs["made_by"] = json.dumps(attributes, sort_keys=True)
+        file.attrs["key"] = key
 
 
-def made_by(path):
-    """How a shard was made: the attributes of `write_shard`."""
-    with h5py.File(path) as file:
-        return json.loads(file.attrs["made_by"])
+def require_keys(keys):
+    """Raise OtherKeyError unless each shard of `keys` {path: key} has that key."""
+    for path, key in keys.items():
+        with h5py.File(path) as file:
+            if (found := file.attrs.get("key")) != key:
+                raise OtherKeyError(
+                    f"{path} was made from other parameters: its key is {found}, {key} is "
+                    f"expected; remove it and run again"
+                )
 
 
 def read_column(path, name):

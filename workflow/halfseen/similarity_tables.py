@@ -4,7 +4,7 @@ Each is in long form, a row an ordered or unordered pair of variants and what is
 measure is a row of the config: its `kind` is of `measures.MEASURES` or of `LOCAL`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 
 import numpy as np
@@ -36,21 +36,24 @@ from halfseen.nulls import permutation_rows, with_holm
 from halfseen.patterns import angular_map, angular_tree, pattern_rows, similarity_matrix
 from halfseen.representations import Representation
 from halfseen.similarity import COLUMNS, similarity_of_all
-from halfseen.uncertainty import ORIGINAL
 
 CONFOUNDS = ["control", "measure", "x", "y", "similarity", "n"]
 CURVES = ["x", "y", "removed", "similarity"]
-PARTS = "foreground", "background"
 ANGLE = "angular_procrustes"
 
 
 @dataclass(frozen=True)
 class Variants:
-    """One model's `features` {variant: (n, d)} of the images of a manifest, and the device."""
+    """One model's `features` {variant: (n, d)} of the images of a manifest, and the device.
+
+    `roles` {role: variant} says which of them is the `whole` image, the `object` alone and its
+    `surroundings`.
+    """
 
     features: dict
     manifest: pd.DataFrame
     device: object = "cpu"
+    roles: dict = field(default_factory=dict)
 
     @property
     def labels(self):
@@ -63,9 +66,10 @@ class Variants:
         return list(combinations(self.features, 2))
 
     @property
-    def pairs_with_original(self):
-        """The original with every other variant; none without an original."""
-        return [(x, y) for x, y in self.pairs if x == ORIGINAL]
+    def pairs_with_whole(self):
+        """The whole image with every other variant; none where no variant shows it."""
+        whole = self.roles.get("whole")
+        return [(whole, name) for name in self.features if whole is not None and name != whole]
 
     def represented(self, view=None, **options):
         """{variant: Representation}, of what `view` makes of the rows, with its `options`."""
@@ -80,7 +84,8 @@ class Variants:
         """At most so many of the images, by `sample_images`."""
         keep = sample_images(self.labels, most, rng)
         features = {name: rows[keep] for name, rows in self.features.items()}
-        return Variants(features, self.manifest.iloc[keep].reset_index(drop=True), self.device)
+        manifest = self.manifest.iloc[keep].reset_index(drop=True)
+        return replace(self, features=features, manifest=manifest)
 
 
 def tables_of_model(variants, measures, settings, rng, memory_mb):
@@ -229,10 +234,10 @@ def confound_table(variants):
 
 
 def curve_table(variants, n_components):
-    """Linear CKA with the original once leading principal components of both are gone: `CURVES`."""
+    """Linear CKA with the whole image without leading principal components of both: `CURVES`."""
     moments = {name: grouped_moments(part) for name, part in variants.represented().items()}
     rows = []
-    for x, y in variants.pairs_with_original:
+    for x, y in variants.pairs_with_whole:
         pair = grouped_pair(moments[x], moments[y]).whole
         most = min(len(pair.x.principal[0]), len(pair.y.principal[0])) - 1
         values = component_curve(pair, min(n_components, most))
@@ -241,21 +246,21 @@ def curve_table(variants, n_components):
 
 
 def size_table(variants, measures, rng):
-    """Is n large enough? Every measure of moments with the original on nested subsets of images."""
+    """Is n large enough? Every measure of moments with the whole on nested subsets of images."""
     of_moments = _of_moments(measures)
     tables = [
         sample_size_rows(variants.features[x], variants.features[y], of_moments, rng).assign(
             x=x, y=y
         )
-        for x, y in variants.pairs_with_original
+        for x, y in variants.pairs_with_whole
     ]
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
 
 def additivity_table(variants):
-    """How foreground and background add up to the original: one row, `ADDITIVITY`; none without."""
-    names = (ORIGINAL, *PARTS)
-    if not set(names) <= set(variants.features):
+    """How object and surroundings add up to the whole: one row, `ADDITIVITY`; none without them."""
+    names = [variants.roles.get(role) for role in ("whole", "object", "surroundings")]
+    if None in names:
         return pd.DataFrame(columns=ADDITIVITY)
     parts = variants.represented(groups=variants.manifest.fold.to_numpy())
     return pd.DataFrame([additivity_row(*(parts[name] for name in names))])
@@ -264,13 +269,13 @@ def additivity_table(variants):
 # Across models
 
 
-def model_table(models, predictions, measures, pixels, memory_mb):
+def model_table(models, predictions, measures, picture, memory_mb):
     """Every ordered pair of representations of all `models` {name: Variants} under every measure.
 
     Columns model_x, variant_x, model_y, variant_y, measure, similarity, null, n. Of the measures of
     moments, the angle of Procrustes, a metric, and the agreement of `predictions` {(model,
-    variant): (n,)}. Where `pixels` names the model that is the pictures themselves, also of every
-    linear CKA what is left once the original picture is taken out of both (`partial_cka`).
+    variant): (n,)}. Where `picture`, a (model, variant), is the whole pictures themselves, also of
+    every linear CKA what is left once they are taken out of both (`partial_cka`).
     """
     of_moments = _of_moments(measures)
     parts = {
@@ -292,8 +297,8 @@ def model_table(models, predictions, measures, pixels, memory_mb):
         for y, other in predictions.items()
     ]
     for name, row in of_moments.items():
-        if pixels is not None and row["kind"] == "linear_cka":
-            rows += _without_pixels([row for row in rows if row[4] == name], (pixels, ORIGINAL))
+        if picture is not None and row["kind"] == "linear_cka":
+            rows += _without_pixels([row for row in rows if row[4] == name], picture)
     columns = ["model_x", "variant_x", "model_y", "variant_y", "measure", "similarity", "null", "n"]
     return pd.DataFrame(rows, columns=columns)
 

@@ -34,11 +34,10 @@ AGREEMENT = [
     "dataset", "protocol", "model", "reference", "variant",
     "kappa", "flip_rate", "lost", "gained", "n_images",
 ]  # fmt: skip
-ORIGINAL = "original"
-# Named pairs of training and test variant.
+# Named pairs of the roles of training and test variant.
 MARGINS = {
-    "sufficiency": (ORIGINAL, "foreground"),
-    "background reliance": (ORIGINAL, "background"),
+    "sufficiency": ("whole", "object"),
+    "background reliance": ("whole", "surroundings"),
 }
 BLOCK = 2**22  # entries of the weights that exist at once, some 100 MB while they are counted
 
@@ -185,7 +184,16 @@ def difference_table(predictions, n_draws, rng, level=0.95):
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=DIFFERENCES)
 
 
-def named_margins(predictions, n_draws, rng, level=0.95, margins=MARGINS):
+def margins_of(roles):
+    """The `MARGINS` of `roles` {role: variant}: {name: (training variant, test variant)}."""
+    return {
+        name: tuple(roles[role] for role in pair)
+        for name, pair in MARGINS.items()
+        if roles.keys() >= set(pair)
+    }
+
+
+def named_margins(predictions, n_draws, rng, level=0.95, *, margins):
     """The transfers that have a name, `margins` {name: (training variant, test variant)}.
 
     A row per data set, model, protocol, centering and margin whose cell there is, without control:
@@ -222,8 +230,10 @@ def named_margins(predictions, n_draws, rng, level=0.95, margins=MARGINS):
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=NAMED_MARGINS)
 
 
-def agreement_table(predictions, reference=ORIGINAL):
+def agreement_table(predictions, reference):
     """How far the predictions on each variant agree with those on `reference`, image by image.
+
+    Without a reference, None, the table is empty.
 
     A row per data set, protocol, model and other `variant`, of the cells trained and tested on one
     variant, raw and without a control: Cohen's kappa (`cohen_kappa`), flip_rate, the share of
@@ -231,6 +241,8 @@ def agreement_table(predictions, reference=ORIGINAL):
     right, as shares of `n_images`. Raises ValueError for a model without the reference.
     """
     rows = []
+    if reference is None:
+        return pd.DataFrame(columns=AGREEMENT)
     for _, group in _grouped(_own_variants(predictions), ["dataset", "protocol"]):
         predicted, cells, labels = _by_image(group, "label")
         correct = predicted == labels[:, None]

@@ -1,14 +1,12 @@
 rule write_manifest:
     input:
-        folder=dataset_folder,
+        unpack(inputs("manifests")),
     output:
-        manifest="results/manifests/{dataset}.csv",
-        bad_images="results/manifests/{dataset}.bad_images.csv",
-        near_duplicates="results/manifests/{dataset}.near_duplicates.csv",
+        **files("manifests"),
     log:
-        "results/logs/write_manifest/{dataset}.log",
+        "results/logs/write_manifest/{dataset}-{key}.log",
     benchmark:
-        "results/benchmarks/write_manifest/{dataset}.tsv"
+        "results/benchmarks/write_manifest/{dataset}-{key}.tsv"
     conda:
         "../../envs/torch.yaml"
     threads: 2
@@ -16,63 +14,47 @@ rule write_manifest:
         mem_mb=growing(4000),
         runtime=growing(120),
     params:
-        source=source_row,
-        screening=screening_row,
-        seed=config["seed"],
-        folds=config["folds"],
-        code=code("write_manifest.py"),
+        job=job("manifests"),
     script:
         "../scripts/write_manifest.py"
 
 
+# Shards run side by side; one thread each is faster in sum than more for one.
 rule build_shard:
     input:
-        manifest=rules.write_manifest.output.manifest,
-        folder=dataset_folder,
-        weights=segmenter_weights,
-        detectors=detector_weights,
+        unpack(inputs("shards")),
     output:
-        shard="results/shards/{dataset}/{shard}.h5",
+        **files("shards"),
     log:
-        "results/logs/build_shard/{dataset}/{shard}.log",
+        "results/logs/build_shard/{dataset}/{shard}-{key}.log",
     benchmark:
-        "results/benchmarks/build_shard/{dataset}/{shard}.tsv"
+        "results/benchmarks/build_shard/{dataset}/{shard}-{key}.tsv"
     conda:
         "../../envs/torch.yaml"
-    # Shards run side by side; one thread each is faster in sum than more for one.
-    threads: 1
     resources:
-        mem_mb=shard_memory_mb,
+        mem_mb=growing(study.shard_memory_mb),
         runtime=growing(240),
     params:
-        source=source_row,
-        seed=config["seed"],
-        segmenter=segmenter_row,
-        masking=masking_row,
-        detectors=detector_hashes,
-        n_shards=lookup(dpath="datasets/{dataset}/shards", within=config),
-        code=code("build_shard.py"),
+        job=job("shards"),
     script:
         "../scripts/build_shard.py"
 
 
 rule assess_masks:
     input:
-        manifest=rules.write_manifest.output.manifest,
-        shards=shards_of,
+        unpack(inputs("masks")),
     output:
-        table="results/masks/{dataset}.csv",
+        **files("masks"),
     log:
-        "results/logs/assess_masks/{dataset}.log",
+        "results/logs/assess_masks/{dataset}-{key}.log",
     benchmark:
-        "results/benchmarks/assess_masks/{dataset}.tsv"
+        "results/benchmarks/assess_masks/{dataset}-{key}.tsv"
     conda:
         "../../envs/analysis.yaml"
     resources:
         mem_mb=growing(2000),
         runtime=growing(60),
     params:
-        passing=config["passing_masks"],
-        code=code("assess_masks.py"),
+        job=job("masks"),
     script:
         "../scripts/assess_masks.py"

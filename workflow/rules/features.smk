@@ -1,29 +1,29 @@
-# `update` leaves the file in place: variants whose content key still holds are kept.
+# Data sets whose representations are extracted by one job a model, and by several.
+AT_ONCE = [name for name, row in config["datasets"].items() if row["extraction_shards"] == 1]
+IN_PARTS = [name for name in config["datasets"] if name not in AT_ONCE]
+NEVER = "(?!)"
+
+
+# Models and data sets run side by side; one thread each is faster in sum than more for one. A variant that an earlier
+# file holds under its key is taken over.
 rule extract_features:
     input:
-        manifest=rules.write_manifest.output.manifest,
-        shards=shards_of,
-        weights=model_weights,
+        unpack(inputs("features")),
     output:
-        features=update("results/features/{dataset}/{model}.h5"),
+        **files("features"),
     log:
-        "results/logs/extract_features/{dataset}/{model}.log",
+        "results/logs/extract_features/{dataset}/{model}-{key}.log",
     benchmark:
-        "results/benchmarks/extract_features/{dataset}/{model}.tsv"
+        "results/benchmarks/extract_features/{dataset}/{model}-{key}.tsv"
     wildcard_constraints:
         dataset="|".join(AT_ONCE) or NEVER,
     conda:
         "../../envs/torch.yaml"
-    # Models and data sets run side by side; one thread each is faster in sum than more for one.
-    threads: 1
     resources:
         mem_mb=growing(4000),
         runtime=growing(240),
     params:
-        model=model_row,
-        variants=rows_of("variants"),
-        seed=config["seed"],
-        code=code("extract_features.py"),
+        job=job("features"),
     script:
         "../scripts/extract_features.py"
 
@@ -31,47 +31,36 @@ rule extract_features:
 # The same for a data set whose row says `extraction_shards`: each of these jobs takes a range of its images.
 rule extract_part:
     input:
-        manifest=rules.write_manifest.output.manifest,
-        shards=shards_of,
-        weights=model_weights,
+        unpack(inputs("features")),
     output:
-        features=update("results/features/{dataset}/{model}/{part}.h5"),
+        features=temp(f"results/{PART}"),
     log:
-        "results/logs/extract_part/{dataset}/{model}/{part}.log",
+        "results/logs/extract_part/{dataset}/{model}-{key}.{part}.log",
     benchmark:
-        "results/benchmarks/extract_part/{dataset}/{model}/{part}.tsv"
+        "results/benchmarks/extract_part/{dataset}/{model}-{key}.{part}.tsv"
     wildcard_constraints:
         dataset="|".join(IN_PARTS) or NEVER,
     conda:
         "../../envs/torch.yaml"
-    threads: 1
     resources:
         mem_mb=growing(4000),
         runtime=growing(240),
     params:
-        model=model_row,
-        variants=rows_of("variants"),
-        n_parts=lookup(dpath="datasets/{dataset}/extraction_shards", within=config),
-        seed=config["seed"],
-        key_code=code("extract_features.py"),
-        code=code("extract_part.py"),
+        job=job("features"),
     script:
         "../scripts/extract_part.py"
 
 
-# One file, as extract_features leaves it to the byte. The parts stay: they keep their variants when another one comes.
+# One file, as extract_features writes it to the byte.
 rule gather_features:
     input:
-        manifest=rules.write_manifest.output.manifest,
-        shards=shards_of,
-        parts=parts_of,
-        weights=model_weights,
+        unpack(parts_of),
     output:
-        features=update("results/features/{dataset}/{model}.h5"),
+        **files("features"),
     log:
-        "results/logs/gather_features/{dataset}/{model}.log",
+        "results/logs/gather_features/{dataset}/{model}-{key}.log",
     benchmark:
-        "results/benchmarks/gather_features/{dataset}/{model}.tsv"
+        "results/benchmarks/gather_features/{dataset}/{model}-{key}.tsv"
     wildcard_constraints:
         dataset="|".join(IN_PARTS) or NEVER,
     conda:
@@ -80,10 +69,6 @@ rule gather_features:
         mem_mb=growing(4000),
         runtime=growing(60),
     params:
-        model=model_row,
-        variants=rows_of("variants"),
-        seed=config["seed"],
-        key_code=code("extract_features.py"),
-        code=code("gather_features.py"),
+        job=job("features"),
     script:
         "../scripts/gather_features.py"

@@ -3,12 +3,38 @@ localrules:
     fetch_archive,
 
 
-# The bytes are held to a hash and never depend on the code that brings them, so there is no code digest, and
-# consumers take the files as ancient: they depend on the row's hash instead (see `held`).
+def promised(table):
+    """The hashes that the file of a row of `table` must have: another one is fetched anew."""
+
+    def hashes(wildcards):
+        row = config[table][wildcards[0]]
+        return {key: row.get(key) for key in ("sha256", "md5")}
+
+    return hashes
+
+
+def download_settings(table):
+    """All that says how the file of a row of `table` is brought.
+
+    A namespace, because Snakemake compares plain values only: what is there already was held to its hash, and nothing
+    is asked for again because of another mirror, folder or license.
+    """
+
+    def settings(wildcards):
+        row = config[table][wildcards[0]]
+        arguments = {key: row[key] for key in row if key not in ("into", "nested")}
+        return SimpleNamespace(
+            **arguments, local_folder=config["local_folder"], offline=config["offline"]
+        )
+
+    return settings
+
+
+# The bytes are held to a hash, here and where they are used, and never depend on the code that brings them.
 rule fetch_weights:
     output:
-        weights=update("results/weights/{weights}.ckpt"),
-        record=update("results/weights/{weights}.yaml"),
+        weights="results/weights/{weights}.ckpt",
+        record="results/weights/{weights}.yaml",
     log:
         "results/logs/fetch_weights/{weights}.log",
     benchmark:
@@ -16,16 +42,16 @@ rule fetch_weights:
     conda:
         "../../envs/fetch.yaml"
     params:
-        promise=promise_of("weights"),
-        way=way_of("weights"),
+        promised=promised("weights"),
+        settings=download_settings("weights"),
     script:
         "../scripts/fetch_weights.py"
 
 
 rule fetch_archive:
     output:
-        archive=update("results/archives/{archive}.archive"),
-        record=update("results/archives/{archive}.yaml"),
+        archive="results/archives/{archive}.archive",
+        record="results/archives/{archive}.yaml",
     log:
         "results/logs/fetch_archive/{archive}.log",
     benchmark:
@@ -33,35 +59,33 @@ rule fetch_archive:
     conda:
         "../../envs/fetch.yaml"
     params:
-        promise=promise_of("archives"),
-        way=way_of("archives"),
+        promised=promised("archives"),
+        settings=download_settings("archives"),
     script:
         "../scripts/fetch_archive.py"
 
 
 rule fetch_dataset:
     input:
-        archives=archives_of,
+        unpack(inputs("datasets")),
     output:
-        folder=directory("results/datasets/{dataset}"),
+        folder=directory(files("datasets")["folder"]),
+        record=files("datasets")["record"],
     log:
-        "results/logs/fetch_dataset/{dataset}.log",
+        "results/logs/fetch_dataset/{dataset}-{key}.log",
     benchmark:
-        "results/benchmarks/fetch_dataset/{dataset}.tsv"
+        "results/benchmarks/fetch_dataset/{dataset}-{key}.tsv"
     conda:
         "../../envs/torch.yaml"
     resources:
         mem_mb=growing(2000),
         runtime=growing(120),
     params:
-        source=fetched_row,
-        archives=unpackings_of,
-        way=SimpleNamespace(offline=config["offline"]),
-        code=code("fetch_dataset.py"),
+        job=job("datasets"),
     script:
         "../scripts/fetch_dataset.py"
 
 
 rule fetch_all_weights:
     input:
-        collect(rules.fetch_weights.output.weights, weights=weights_of_study()),
+        collect(rules.fetch_weights.output.weights, weights=study.weights()),

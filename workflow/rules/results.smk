@@ -10,73 +10,6 @@ localrules:
     make_report,
 
 
-# {table: (its parts, what it is behind)}: one file of a study each, captioned in report/data_*.rst.
-OF_MODELS = {"dataset": DATASETS, "model": MODELS}
-TABLES = {
-    "masks": (collect(rules.assess_masks.output.table, dataset=DATASETS), "Figure 1, masks"),
-    "probes": (collect(rules.fit_probes.output.table, **OF_MODELS), "Table 1"),
-    "selection": (collect(rules.fit_probes.output.selection, **OF_MODELS), "the choice of C"),
-    "cells": (
-        collect(rules.compare_probes.output.cells, dataset=DATASETS),
-        "intervals, transfer",
-    ),
-    "differences": (
-        collect(rules.compare_probes.output.differences, dataset=DATASETS),
-        "paired differences",
-    ),
-    "margins": (
-        collect(rules.compare_probes.output.margins, dataset=DATASETS),
-        "sufficiency, background reliance",
-    ),
-    "agreement": (
-        collect(rules.compare_probes.output.agreement, dataset=DATASETS),
-        "kappa and flips",
-    ),
-    "similarity": (
-        collect(rules.measure_similarity.output.table, **OF_MODELS),
-        "Figures 2 and 3",
-    ),
-    "calibration": (
-        collect(rules.measure_similarity.output.calibration, **OF_MODELS),
-        "what chance gives",
-    ),
-    "confounds": (
-        collect(rules.measure_similarity.output.confounds, **OF_MODELS),
-        "classes, long rows",
-    ),
-    "curves": (
-        collect(rules.measure_similarity.output.curves, **OF_MODELS),
-        "leading components",
-    ),
-    "sizes": (
-        collect(rules.measure_similarity.output.sizes, **OF_MODELS),
-        "is n large enough?",
-    ),
-    "additivity": (
-        collect(rules.measure_similarity.output.additivity, **OF_MODELS),
-        "what the original consists of",
-    ),
-    "models": (
-        collect(rules.compare_models.output.table, dataset=DATASETS),
-        "all models and variants",
-    ),
-    "patterns": (
-        collect(rules.compare_models.output.patterns, dataset=DATASETS),
-        "models against the first",
-    ),
-    "map": (collect(rules.compare_models.output.map, dataset=DATASETS), "the map of models"),
-    "neighbors": (collect(rules.count_neighbors.output.table, **OF_MODELS), "Figure 4, bars"),
-    "neighbor_measures": (
-        collect(rules.count_neighbors.output.measures, **OF_MODELS),
-        "siblings, purity, hubs",
-    ),
-    "umap": (collect(rules.embed_umap.output.table, dataset=DATASETS), "Figure 4, points"),
-    "trustworthiness": (
-        collect(rules.embed_umap.output.trust, dataset=DATASETS),
-        "how far UMAP can be trusted",
-    ),
-}
-
 # What the paper says, as expressions over these tables.
 LEDGER = read_ledger(
     ROOT / "workflow/resources/claims.yaml",
@@ -87,13 +20,68 @@ LEDGER = read_ledger(
 CHOICES = read_choices(
     ROOT / "workflow/resources/choices.yaml",
     ROOT / "workflow/schemas/choices.schema.yaml",
-    settings_of_study(),
+    settings_for_choices(study, LABELS),
 )
+PLACES = places(study)
+
+
+
+def listed_artifacts(wildcards):
+    """The rows of the list of artifacts. A namespace, since `made_from` says when it is made anew."""
+    return SimpleNamespace(rows=artifact_rows(study))
+
+
+def masks_and_shards(wildcards):
+    """The input of what shows the masks of a data set."""
+    shards = [shard.path("shard") for shard in study.shards(wildcards.dataset)]
+    return {"masks": study.masks(wildcards.dataset).path("table"), "shards": shards}
+
+
+def dataset_label(wildcards):
+    """The name of a data set in tables and figures."""
+    return LABELS["datasets"][wildcards.dataset]
+
+
+def mask_example_labels(wildcards):
+    """How the report lists the contact sheet of a data set's masks."""
+    return {"result": "Masks", "shows": f"best to worst: {dataset_label(wildcards)}"}
+
+
+def figure_measure(wildcards):
+    """The measure that a figure of similarities shows."""
+    return study.first_measure(FIGURE_MEASURES[wildcards.figure])
+
+
+def figure_labels(wildcards):
+    """How the report lists a figure of similarities."""
+    shows = LABELS["measures"][figure_measure(wildcards)]
+    number = wildcards.figure.removeprefix("figure").split("_")[0]
+    return {"result": f"Figure {number}", "shows": shows}
+
+
+def weight_records(wildcards):
+    """The record of each of the study's weights: what was fetched, from where, and its hash."""
+    return collect(rules.fetch_weights.output.record, weights=study.weights())
+
+
+def rows_for_atlas(wildcards):
+    """How the images, the masks and the representations were made."""
+    return made_rows(study)
+
+
+def digest_of(*names):
+    """Digest of files in workflow/: a parameter, because as inputs they would be newer in every clone."""
+    return digest([(ROOT / "workflow" / name).read_text("utf-8") for name in names])
+
+
+def code(script):
+    """Digest of the code that a script runs: a parameter, since editing an imported module reruns nothing."""
+    return CODE.digest(ROOT / "workflow/scripts" / script)
 
 
 rule gather_tables:
     input:
-        **{name: parts for name, (parts, _) in TABLES.items()},
+        **{name: every(stage, file) for name, (stage, file, _) in TABLES.items()},
     output:
         **{
             name: report(
@@ -102,9 +90,10 @@ rule gather_tables:
                 category="Data",
                 labels={"table": name.replace("_", " "), "behind": behind},
             )
-            for name, (_, behind) in TABLES.items()
+            for name, (*_, behind) in TABLES.items()
         },
         dictionary=f"{RESULTS}/README.md",
+        artifacts=f"{RESULTS}/artifacts.csv",
     log:
         f"results/logs/gather_tables/{STUDY}.log",
     benchmark:
@@ -113,6 +102,8 @@ rule gather_tables:
         "../../envs/analysis.yaml"
     params:
         dictionary=digest_of("resources/data_dictionary.md"),
+        made_from=keys_of(*RULES),
+        artifacts=listed_artifacts,
         code=code("gather_tables.py"),
     script:
         "../scripts/gather_tables.py"
@@ -149,7 +140,7 @@ rule write_table1:
 
 rule write_table1_passing:
     input:
-        predictions=collect(rules.fit_probes.output.predictions, dataset=DATASETS, model=MODELS),
+        predictions=every("probes", "predictions"),
         masks=rules.gather_tables.output.masks,
     output:
         csv=f"{RESULTS}/table1_passing.csv",
@@ -167,7 +158,8 @@ rule write_table1_passing:
         "../../envs/figures.yaml"
     params:
         labels=labels_of("datasets", "models", "variants"),
-        protocol=PROTOCOLS[0],
+        protocol=study.protocols[0],
+        made_from=keys_of("probes"),
         code=code("write_table1_passing.py"),
     script:
         "../scripts/write_table1_passing.py"
@@ -193,12 +185,12 @@ rule judge_claims:
         "../../envs/figures.yaml"
     params:
         ledger=LEDGER,
-        title=config["studies"][STUDY]["title"],
-        datasets=column_of("datasets", "kind"),
-        models=trained_models(),
-        choices=choices_of_study(),
+        title=study.selected["title"],
+        datasets=study.column("datasets", "kind"),
+        models=trained_models(study),
+        choices=choices_for_claims(study, MEASURE_KINDS),
         labels=labels_of("datasets", "models"),
-        notes=column_of("datasets", "mask_note"),
+        notes=study.column("datasets", "mask_note"),
         printed=digest_of("resources/paper_table1.csv"),
         code=code("judge_claims.py"),
     script:
@@ -225,7 +217,7 @@ rule compare_with_paper:
         "../../envs/figures.yaml"
     params:
         choices=CHOICES,
-        title=config["studies"][STUDY]["title"],
+        title=study.selected["title"],
         labels=labels_of("datasets", "models", "variants", "probes")
         | {"prompts": LABELS["prompts"]},
         code=code("compare_with_paper.py"),
@@ -259,7 +251,7 @@ rule summarise_masks:
         "../../envs/figures.yaml"
     params:
         labels=labels_of("datasets"),
-        notes=column_of("datasets", "mask_note"),
+        notes=study.column("datasets", "mask_note"),
         passing=config["passing_masks"],
         code=code("summarise_masks.py"),
     script:
@@ -294,8 +286,7 @@ rule plot_mask_quality:
 
 rule plot_mask_examples:
     input:
-        masks=rules.assess_masks.output.table,
-        shards=shards_of,
+        unpack(masks_and_shards),
     output:
         pdf=f"{RESULTS}/figures/masks_of_{{dataset}}.pdf",
         png=report(
@@ -312,6 +303,7 @@ rule plot_mask_examples:
         "../../envs/figures.yaml"
     params:
         label=dataset_label,
+        made_from=keys_of("masks", "shards"),
         code=code("plot_mask_examples.py"),
     script:
         "../scripts/plot_mask_examples.py"
@@ -320,8 +312,7 @@ rule plot_mask_examples:
 # Not part of a study's results: `snakemake export_masks`.
 rule write_coco:
     input:
-        masks=rules.assess_masks.output.table,
-        shards=shards_of,
+        unpack(masks_and_shards),
     output:
         folder=directory(f"{RESULTS}/masks/{{dataset}}"),
     log:
@@ -332,6 +323,7 @@ rule write_coco:
         "../../envs/figures.yaml"
     params:
         description=dataset_label,
+        made_from=keys_of("masks", "shards"),
         code=code("write_coco.py"),
     script:
         "../scripts/write_coco.py"
@@ -339,14 +331,14 @@ rule write_coco:
 
 rule export_masks:
     input:
-        collect(rules.write_coco.output.folder, dataset=DATASETS),
+        collect(rules.write_coco.output.folder, dataset=study.datasets),
 
 
 rule summarise_datasets:
     input:
-        manifests=collect(rules.write_manifest.output.manifest, dataset=DATASETS),
-        near_duplicates=collect(rules.write_manifest.output.near_duplicates, dataset=DATASETS),
-        bad_images=collect(rules.write_manifest.output.bad_images, dataset=DATASETS),
+        manifests=every("manifests", "manifest"),
+        near_duplicates=every("manifests", "near_duplicates"),
+        bad_images=every("manifests", "bad_images"),
     output:
         csv=f"{RESULTS}/datasets.csv",
         html=report(
@@ -362,8 +354,9 @@ rule summarise_datasets:
     conda:
         "../../envs/figures.yaml"
     params:
-        datasets=DATASETS,
+        datasets=study.datasets,
         labels=labels_of("datasets"),
+        made_from=keys_of("manifests"),
         code=code("summarise_datasets.py"),
     script:
         "../scripts/summarise_datasets.py"
@@ -371,15 +364,8 @@ rule summarise_datasets:
 
 rule plot_variants:
     input:
-        manifests=collect(rules.write_manifest.output.manifest, dataset=DATASETS),
-        shards=[
-            collect(
-                rules.build_shard.output.shard,
-                dataset=name,
-                shard=range(config["datasets"][name]["shards"]),
-            )
-            for name in DATASETS
-        ],
+        manifests=every("manifests", "manifest"),
+        shards=every("shards", "shard"),
     output:
         pdf=f"{RESULTS}/figures/figure1_variants.pdf",
         svg=f"{RESULTS}/figures/figure1_variants.svg",
@@ -396,10 +382,11 @@ rule plot_variants:
     conda:
         "../../envs/figures.yaml"
     params:
-        datasets=DATASETS,
-        variants=rows_of("variants"),
+        datasets=study.datasets,
+        variants=study.rows("variants"),
         labels=labels_of("datasets", "variants"),
         seed=config["seed"],
+        made_from=keys_of("manifests", "shards"),
         code=code("plot_variants.py"),
     script:
         "../scripts/plot_variants.py"
@@ -422,7 +409,7 @@ rule plot_similarity:
     benchmark:
         f"results/benchmarks/plot_similarity/{STUDY}/{{figure}}.tsv"
     wildcard_constraints:
-        figure="|".join(FIGURE_KINDS),
+        figure="|".join(FIGURE_MEASURES),
     conda:
         "../../envs/figures.yaml"
     params:
@@ -454,7 +441,7 @@ rule plot_transfer:
     conda:
         "../../envs/figures.yaml"
     params:
-        protocol=PROTOCOLS[0],
+        protocol=study.protocols[0],
         labels=labels_of("datasets", "models", "variants"),
         code=code("plot_transfer.py"),
     script:
@@ -589,9 +576,9 @@ rule plot_dose_response:
     conda:
         "../../envs/figures.yaml"
     params:
-        variants=rows_of("variants"),
-        protocol=PROTOCOLS[0],
-        measure=first_measure("linear_cka"),
+        variants=study.rows("variants"),
+        protocol=study.protocols[0],
+        measure=study.first_measure("linear_cka"),
         labels=labels_of("datasets", "models"),
         places=PLACES,
         code=code("plot_dose_response.py"),
@@ -599,7 +586,7 @@ rule plot_dose_response:
         "../scripts/plot_dose_response.py"
 
 
-# Everything of a study but its report.
+# Everything of a study but its report. What its selection leaves nothing to draw of is left out, and said.
 rule make_results:
     input:
         rules.gather_tables.output,
@@ -608,17 +595,9 @@ rule make_results:
         rules.judge_claims.output,
         rules.compare_with_paper.output,
         rules.summarise_masks.output,
-        rules.plot_mask_quality.output,
-        collect(rules.plot_mask_examples.output, dataset=DATASETS),
         rules.summarise_datasets.output,
-        rules.plot_variants.output,
-        collect(rules.plot_similarity.output, figure=FIGURE_KINDS),
-        collect(rules.plot_transfer.output, centering=CENTERINGS),
-        rules.plot_model_map.output,
-        rules.plot_component_curves.output,
-        rules.plot_additivity.output,
-        rules.plot_neighbors.output,
-        collect(rules.plot_dose_response.output, curve=dose_curves(STUDY)),
+        collect(rules.plot_mask_examples.output, dataset=study.datasets),
+        collect(f"{RESULTS}/figures/{{figure}}.png", figure=figures(study)),
 
 
 # One page to look at, from what is there: it draws and selects, and computes nothing.
@@ -633,10 +612,9 @@ rule make_atlas:
         neighbors=rules.gather_tables.output.neighbors,
         umap=rules.gather_tables.output.umap,
         trustworthiness=rules.gather_tables.output.trustworthiness,
-        manifests=collect(rules.write_manifest.output.manifest, dataset=DATASETS),
-        shards=rules.plot_variants.input.shards,
-        features=collect(rules.extract_features.output.features, **OF_MODELS),
-        predictions=collect(rules.fit_probes.output.predictions, **OF_MODELS),
+        manifests=every("manifests", "manifest"),
+        shards=every("shards", "shard"),
+        predictions=every("probes", "predictions"),
         claims=rules.judge_claims.output.csv,
         weights=weight_records,
     output:
@@ -648,12 +626,14 @@ rule make_atlas:
     conda:
         "../../envs/figures.yaml"
     params:
-        study=atlas_study,
-        config=config_of_study,
-        kinds=list(column_of("datasets", "kind").values()),
-        mask_notes=column_of("datasets", "mask_note"),
-        packages=packages_of_environments,
-        way=commit_of_workflow,
+        study=atlas_settings(study, LABELS),
+        config=config_used(study),
+        made=rows_for_atlas,
+        made_from=keys_of("shards", "features", "probes"),
+        kinds=list(study.column("datasets", "kind").values()),
+        mask_notes=study.column("datasets", "mask_note"),
+        packages=pinned_packages(ROOT / "envs"),
+        run=SimpleNamespace(commit=COMMIT),
         parts=digest_of(
             *sorted(
                 f"resources/atlas/{path.name}"
@@ -677,12 +657,8 @@ rule make_report:
     benchmark:
         f"results/benchmarks/make_report/{STUDY}.tsv"
     params:
-        study=STUDY,
         captions=digest_of(
             *sorted(f"report/{path.name}" for path in (ROOT / "workflow/report").iterdir())
         ),
     run:
-        shell(
-            "snakemake make_results --snakefile {ROOT}/Snakefile --config study={params.study}"
-            " --workflow-profile none --nolock --report {output.report} > {log} 2>&1"
-        )
+        snakemake_again(["make_results", "--nolock", "--report", output.report], log[0])

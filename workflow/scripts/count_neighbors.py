@@ -11,25 +11,30 @@ from halfseen.features import read_features
 from halfseen.files import write_table
 from halfseen.manifest import read_manifest
 from halfseen.neighbors import ImageDraws, neighbor_tables, sample_images
+from halfseen.study.records import check_records, write_record
 
 use_threads(snakemake.threads)
 use_full_float32()
+job = snakemake.params.job
+check_records(job.expected)
 manifest = read_manifest(snakemake.input.manifest)
-variants, settings = list(snakemake.params.variants), snakemake.params.neighbors
-features = np.stack([read_features(snakemake.input.features, name, manifest) for name in variants])
-labels, seed = manifest.label.to_numpy(), snakemake.params.seed
+path, key, settings = snakemake.input.features, job.features_key, job.neighbors
+features = np.stack([read_features(path, name, manifest, key) for name in job.variants])
+labels, seed = manifest.label.to_numpy(), job.seed
 queries = sample_images(labels, settings["most_queries"], np.random.default_rng(seed))
-bootstrap = snakemake.params.bootstrap
+bootstrap = job.bootstrap
 composition, measures = neighbor_tables(
     features,
     labels,
-    variants,
+    job.variants,
     settings["k"],
     settings["metrics"],
     ImageDraws(queries, labels, bootstrap["draws"], bootstrap["level"], seed),
+    whole=job.whole,
     device=best_device(),
     memory_mb=snakemake.resources.mem_mb / 8,
 )
-names = dict(snakemake.wildcards.items())
+names = job.record["names"]
 write_table(snakemake.output.table, composition.assign(**names))
 write_table(snakemake.output.measures, measures.assign(**names))
+write_record(snakemake.output.record, job.record, job.commit)

@@ -12,18 +12,23 @@ from halfseen.embedding import coordinate_rows, embed_jointly, sample_images, tr
 from halfseen.features import read_features
 from halfseen.files import write_table
 from halfseen.manifest import read_manifest
+from halfseen.study.records import check_records, write_record
 
 use_threads(snakemake.threads)
 use_full_float32()
+job = snakemake.params.job
+check_records(job.expected)
 manifest = read_manifest(snakemake.input.manifest)
-variants, settings = list(snakemake.params.variants), dict(snakemake.params.umap)
-rng = np.random.default_rng(snakemake.params.seed)
+variants, settings = job.variants, dict(job.umap)
+rng = np.random.default_rng(job.seed)
 chosen = sample_images(len(manifest), settings.pop("share"), settings.pop("at_least"), rng)
 seeds, k, metric = settings.pop("seeds"), settings["n_neighbors"], settings["metric"]
 coordinates, trusts = [], []
-for model, path in zip(snakemake.params.models, snakemake.input.features, strict=True):
+inputs = job.models, snakemake.input.features, job.features_keys
+for model, path, key in zip(*inputs, strict=True):
     names = {"dataset": snakemake.wildcards.dataset, "model": model}
-    features = np.stack([read_features(path, name, manifest)[chosen] for name in variants])
+    parts = [read_features(path, name, manifest, key)[chosen] for name in variants]
+    features = np.stack(parts)
     embeddings = [embed_jointly(features, seed=seed, **settings) for seed in seeds]
     trust = trustworthiness(features, embeddings, k, metric, best_device())
     told = {"k": k, "metric": metric, "n": len(chosen), "n_variants": len(variants)}
@@ -34,3 +39,4 @@ for model, path in zip(snakemake.params.models, snakemake.input.features, strict
     print(f"embedded {len(chosen)} images x {len(variants)} variants of {model}: trust {trust}")
 write_table(snakemake.output.table, pd.concat(coordinates, ignore_index=True))
 write_table(snakemake.output.trust, pd.DataFrame(trusts))
+write_record(snakemake.output.record, job.record, job.commit)

@@ -8,23 +8,24 @@ from functools import partial
 
 from halfseen.devices import best_device, keep_freed_memory, use_full_float32, use_threads
 from halfseen.encoders import load_encoder
-from halfseen.extraction import feature_inputs, model_and_batch, update_features
+from halfseen.extraction import encode_variants, require_same_images
+from halfseen.features import write_features
 from halfseen.manifest import read_manifest
+from halfseen.shards import require_keys
+from halfseen.study.records import check_records, write_record
 
 keep_freed_memory()
 use_threads(snakemake.threads)
 use_full_float32()
-model, batch_size = model_and_batch(snakemake.params.model, snakemake.input.weights)
+job, shards = snakemake.params.job, snakemake.input.shards
+check_records(job.expected)
+require_keys(job.shard_keys)
 manifest = read_manifest(snakemake.input.manifest)
-update_features(
-    path=snakemake.output.features,
-    shards=snakemake.input.shards,
-    manifest=manifest,
-    variants=snakemake.params.variants,
-    inputs=feature_inputs(
-        snakemake.input.shards, manifest, model, snakemake.params.seed, snakemake.params.code
-    ),
-    load=partial(load_encoder, **model, seed=snakemake.params.seed, device=best_device()),
-    batch_size=batch_size,
-    what=f"{snakemake.wildcards.model} on {snakemake.wildcards.dataset}",
-)
+ids = manifest.image_id.tolist()
+require_same_images(shards, ids)
+load = partial(load_encoder, **job.model, seed=job.seed, device=best_device())
+what = f"{snakemake.wildcards.model} on {snakemake.wildcards.dataset}"
+encode = encode_variants(shards, ids, load, job.batch_size, what)
+key = job.record["key"]
+write_features(snakemake.output.features, key, job.keys, job.variants, manifest, encode, what=what)
+write_record(snakemake.output.record, job.record, job.commit)

@@ -8,30 +8,25 @@ from functools import partial
 
 from halfseen.devices import best_device, keep_freed_memory, use_full_float32, use_threads
 from halfseen.encoders import load_encoder
-from halfseen.extraction import (
-    feature_inputs,
-    model_and_batch,
-    part_inputs,
-    part_of,
-    update_features,
-)
+from halfseen.extraction import encode_variants, part_of, require_same_images
+from halfseen.features import write_features
 from halfseen.manifest import read_manifest
+from halfseen.shards import require_keys
+from halfseen.study.records import check_records
 
 keep_freed_memory()
 use_threads(snakemake.threads)
 use_full_float32()
-model, batch_size = model_and_batch(snakemake.params.model, snakemake.input.weights)
+job, shards = snakemake.params.job, snakemake.input.shards
+check_records(job.expected)
+require_keys(job.shard_keys)
 manifest = read_manifest(snakemake.input.manifest)
-part, params = int(snakemake.wildcards.part), snakemake.params
-rows = part_of(len(manifest), part, params.n_parts, batch_size)
-inputs = feature_inputs(snakemake.input.shards, manifest, model, params.seed, params.key_code)
-update_features(
-    path=snakemake.output.features,
-    shards=snakemake.input.shards,
-    manifest=manifest.iloc[rows],
-    variants=params.variants,
-    inputs=part_inputs(inputs, rows),
-    load=partial(load_encoder, **model, seed=params.seed, device=best_device()),
-    batch_size=batch_size,
-    what=f"{snakemake.wildcards.model} on {snakemake.wildcards.dataset}, part {part}",
-)
+ids = manifest.image_id.tolist()
+require_same_images(shards, ids)
+part = int(snakemake.wildcards.part.partition("of")[0])
+rows = part_of(len(ids), part, job.n_parts, job.batch_size)
+load = partial(load_encoder, **job.model, seed=job.seed, device=best_device())
+what = f"{snakemake.wildcards.model} on {snakemake.wildcards.dataset}, part {part}"
+encode = encode_variants(shards, ids[rows], load, job.batch_size, what)
+key = job.record["key"]
+write_features(snakemake.output.features, key, job.keys, job.variants, manifest, encode, rows, what)

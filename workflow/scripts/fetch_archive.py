@@ -13,5 +13,5 @@ fetch_file(
     record_path=snakemake.output.record,
     lock_path=Path(snakemake.scriptdir).parent / "resources/archives.lock.yaml",
     name=snakemake.wildcards.archive,
-    **vars(snakemake.params.way),
+    **vars(snakemake.params.settings),
 )

@@ -6,14 +6,13 @@ log_to(snakemake.log[0])
 
 from halfseen.archives import unpack
 from halfseen.datasets.torchvision_loaders import download
-from halfseen.weights import read_record, verified
+from halfseen.study.records import write_record
+from halfseen.weights import verified
 
-source, folder = snakemake.params.source, snakemake.output.folder
-if source["kind"] == "torchvision":
-    download(source["name"], source["parts"], folder, snakemake.params.way.offline)
+job, folder = snakemake.params.job, snakemake.output.folder
+if job.source["kind"] == "torchvision":
+    download(job.source["name"], job.source["parts"], folder, job.offline)
 else:
-    files = snakemake.input.archives  # each archive is followed by its record
-    pairs = zip(files[::2], files[1::2], strict=True)
-    paths = [verified(archive, read_record(record)["sha256"]) for archive, record in pairs]
-    rows = zip(paths, snakemake.params.archives, strict=True)
-    unpack([{"archive": path, **row} for path, row in rows], folder)
+    rows = zip(job.fetched["archives"], job.archives, strict=True)
+    unpack([row | {"archive": verified(path, row["sha256"])} for path, row in rows], folder)
+write_record(snakemake.output.record, job.record, job.commit)

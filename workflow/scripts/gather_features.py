@@ -4,18 +4,15 @@ from halfseen.logs import log_to
 
 log_to(snakemake.log[0])
 
-from halfseen.extraction import feature_inputs, gather_features, model_and_batch
+from halfseen.extraction import part_of
+from halfseen.features import gather_features
 from halfseen.manifest import read_manifest
+from halfseen.study.records import check_records, write_record
 
-params = snakemake.params
-model, batch_size = model_and_batch(params.model, snakemake.input.weights)
+job, parts = snakemake.params.job, snakemake.input.parts
+check_records(job.expected)
 manifest = read_manifest(snakemake.input.manifest)
-gather_features(
-    path=snakemake.output.features,
-    parts=snakemake.input.parts,
-    manifest=manifest,
-    variants=params.variants,
-    inputs=feature_inputs(snakemake.input.shards, manifest, model, params.seed, params.key_code),
-    batch_size=batch_size,
-    what=f"{snakemake.wildcards.model} on {snakemake.wildcards.dataset}",
-)
+rows = [part_of(len(manifest), k, len(parts), job.batch_size) for k in range(len(parts))]
+key = job.record["key"]
+gather_features(snakemake.output.features, key, job.keys, job.variants, manifest, parts, rows)
+write_record(snakemake.output.record, job.record, job.commit)

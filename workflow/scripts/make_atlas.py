@@ -14,7 +14,7 @@ from halfseen.atlas import write_atlas
 from halfseen.datasets.credits import credits_of
 from halfseen.manifest import read_manifest
 from halfseen.mask_quality import meaning_text
-from halfseen.provenance import config_text, files_made, package_versions
+from halfseen.provenance import config_text, package_versions
 from halfseen.tables import read_table
 
 paths, params = snakemake.input, snakemake.params
@@ -22,10 +22,10 @@ study = dict(params.study)
 study["config"] = config_text(params.config)
 study["credits"] = credits_of(params.kinds)
 study["mask_meaning"] = meaning_text(params.mask_notes, study["labels"])
-study["commit"] = params.way.commit
+study["commit"] = params.run.commit
 study["packages"] = package_versions(params.packages)
 study["weights"] = [yaml.safe_load(Path(path).read_text("utf-8")) for path in paths.weights]
-study["made"] = files_made(paths.shards, paths.features)
+study["made"] = params.made
 tables = {name: read_table(path) for name, path in paths.items() if isinstance(path, str)}
 shards = {name: [p for p in paths.shards if f"/{name}/" in p] for name in study["datasets"]}
 own = [("control", "==", "none"), ("centering", "==", "raw")]

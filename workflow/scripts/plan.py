@@ -25,13 +25,12 @@ rates = yaml.safe_load(Path(params.rates).read_text("utf-8"))
 config = dict(params.config)
 jobs = listed_jobs(params.listing, params.outputs, params.requests)
 sizes = {
-    name: dataset_size(row, params.manifests[name], rates["rates"])
-    for name, row in config["datasets"].items()
+    name: dataset_size(config["datasets"][name], manifest, rates["rates"])
+    for name, manifest in params.manifests.items()
 }
 costs = Costs(config, sizes, rates)
 paces = measured_paces(params.measured, params.benchmarks, costs)
 table = plan_table(jobs, costs, paces)
 write_table(params.table, table.round(6))
-of_study = config["studies"][config["study"]]["datasets"]
-print(described(table, {name: sizes[name] for name in of_study}, params.cores), end="")
+print(described(table, sizes, params.cores), end="")
 print(requests_text(short_requests(jobs, costs, paces), params.of_profile), end="")

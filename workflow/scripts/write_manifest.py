@@ -10,17 +10,18 @@ from halfseen.datasets.kinds import open_dataset
 from halfseen.files import write_table
 from halfseen.manifest import build_manifest, write_manifest
 from halfseen.screening import screen
+from halfseen.study.records import check_records, write_record
 
-params, output = snakemake.params, snakemake.output
-folder = snakemake.input.get("folder") or None
-dataset = open_dataset(**params.source, folder=folder, seed=params.seed)
+job, output = snakemake.params.job, snakemake.output
+check_records(job.expected)
+dataset = open_dataset(**job.source, folder=snakemake.input.get("folder"), seed=job.seed)
 what = f"images of {snakemake.wildcards.dataset}"
-screening = screen(dataset, what, snakemake.threads, **params.screening)
-rng = np.random.default_rng(params.seed)
-manifest = build_manifest(screening.samples, params.folds, rng)
+screening = screen(dataset, what, snakemake.threads, **job.screening)
+manifest = build_manifest(screening.samples, job.folds, np.random.default_rng(job.seed))
 write_table(output.bad_images, screening.bad_images, may_be_empty=True)
 write_table(output.near_duplicates, screening.near_duplicates, may_be_empty=True)
 write_manifest(output.manifest, manifest)
+write_record(output.record, job.record, job.commit)
 print(
     f"{len(manifest)} images, {manifest.label.nunique()} classes, {manifest.group.nunique()} groups"
 )

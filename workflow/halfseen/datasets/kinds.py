@@ -1,8 +1,5 @@
 """The kinds of data set that `config.yaml` can name."""
 
-import os
-import re
-
 from halfseen.datasets.aircraft import Aircraft
 from halfseen.datasets.caltech101 import Caltech101
 from halfseen.datasets.cifar100 import Cifar100
@@ -11,16 +8,20 @@ from halfseen.datasets.emoji_scenes import EmojiScenes
 from halfseen.datasets.folder import Folder
 from halfseen.datasets.photo_textures import PhotoTextures
 from halfseen.datasets.torchvision_sets import TorchvisionDataset
+from halfseen.study.fingerprints import expanded
 
-DRAWN_KINDS = {"emoji_scenes": EmojiScenes, "photo_textures": PhotoTextures}
-KINDS = DRAWN_KINDS | {
+KINDS = {
     "aircraft": Aircraft,
     "caltech101": Caltech101,
     "cifar100": Cifar100,
     "dtd": Dtd,
+    "emoji_scenes": EmojiScenes,
     "folder": Folder,
+    "photo_textures": PhotoTextures,
     "torchvision": TorchvisionDataset,
 }
+# Those that are drawn and read no files.
+DRAWN = {"emoji_scenes", "photo_textures"}
 
 
 def open_dataset(kind, folder=None, **row):
@@ -30,25 +31,12 @@ def open_dataset(kind, folder=None, **row):
     `folder`, where the data set was unpacked, stands in for a root that is missing. Raises
     ValueError if there is neither.
     """
-    if kind in DRAWN_KINDS:
-        return DRAWN_KINDS[kind](**row)
+    if kind in DRAWN:
+        return KINDS[kind](**row)
     root = row.pop("root", None) or folder
     if root is None:
         raise ValueError(
             f"the data set of kind {kind!r} has neither root nor archives; set root to the folder "
             f"that holds it, or name its archives"
         )
-    return KINDS[kind](root=_expanded(str(root)), **row)
-
-
-def _expanded(root):
-    def value(match):
-        name = match.group(1)
-        if name not in os.environ:
-            raise ValueError(
-                f"root: {root} names the environment variable {name}, which is not set; set it, or "
-                f"write the folder itself"
-            )
-        return os.environ[name]
-
-    return os.path.expanduser(re.sub(r"\$\{(\w+)\}", value, root))
+    return KINDS[kind](root=expanded(str(root)), **row)
