@@ -32,7 +32,7 @@ def write_blank_shard():
             name: [0 if isinstance(dtype, str) else ""] * len(image_ids)
             for name, dtype in PROVENANCE.items()
         }
-        write_shard(path, blank | {"images": images, "masks": masks, "image_ids": image_ids}, {})
+        write_shard(path, blank | {"images": images, "masks": masks, "image_ids": image_ids})
         return path
 
     return write

@@ -96,8 +96,8 @@ def _study():
             {"name": "sam", "file": "sam.pt", "sha256": 64 * "a", "licence": "MIT", "source": "x"}
         ],
         "made": [
-            {"what": "representations", "dataset": "scenes", "model": "first", "code": "c0de",
-             "seed": 3, "sha256": 64 * "a"},
+            {"what": "representations", "dataset": "scenes", "model": "first", "key": "4e7",
+             "code": "c0de", "sha256": 64 * "a"},
         ],
     }  # fmt: skip
 
@@ -123,7 +123,7 @@ def _write_shard(path, manifest, images, masks):
         for name, dtype in PROVENANCE.items()
     }
     columns = {"images": images, "masks": masks, "image_ids": manifest.image_id.tolist()}
-    write_shard(path, blank | columns, {})
+    write_shard(path, blank | columns)
 
 
 def _tables(rng, manifests):

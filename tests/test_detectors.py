@@ -156,24 +156,18 @@ def test_it_is_loaded_and_run_without_a_network(folder, images, monkeypatch):
     assert len(found.boxes) > 0
 
 
-def test_a_data_set_s_detectors_come_from_their_files_and_records_in_turn(folder, images, tmp_path):
+def test_each_detector_comes_from_its_own_files_held_to_their_hashes(folder, images):
     paths, hashes = paths_and_hashes(folder)
-    in_turn = []
-    for name, path in paths.items():
-        record = tmp_path / f"{name}.record"
-        record.write_text(f"sha256: {hashes[name]}\n")
-        in_turn += [str(path), str(record)]
-    promised = {name: None if name == "config.json" else hashes[name] for name in FILES}
-    found = load_detectors({"one": promised, "other": promised}, in_turn * 2)
+    files = {name: {"path": str(paths[name]), "sha256": hashes[name]} for name in FILES}
+    found = load_detectors({"one": files, "other": files})
     assert list(found) == ["one", "other"]
     expected = load_detector(paths, hashes).detect(images[:1], ["face."])
     for each in found.values():
         assert_same(each.detect(images[:1], ["face."])[0], expected[0])
-    assert load_detectors({}, []) == {}
-    record = tmp_path / "config.json.record"
-    record.write_text("sha256: 0\n")
+    assert load_detectors({}) == {}
+    wrong = files | {"config.json": files["config.json"] | {"sha256": "0"}}
     with pytest.raises(WrongBytesError, match="config.json has sha256 .* where 0 was expected"):
-        load_detectors({"one": promised}, in_turn)
+        load_detectors({"one": wrong})
 
 
 def test_a_missing_file_is_named(folder):

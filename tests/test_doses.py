@@ -5,7 +5,10 @@ import pytest
 from halfseen.doses import ACCURACY, SIMILARITY, dose_table, shown_share
 
 ROWS = {"object": {"keep": "foreground"}, "wide": {"keep": "center", "radius": 0.5}}
-ROWS |= {"narrow": {"keep": "center", "radius": 0.1}, "whole": {"keep": "everything"}}
+ROWS |= {
+    "narrow": {"keep": "center", "radius": 0.1},
+    "whole": {"keep": "everything", "role": "whole"},
+}
 ROWS |= {"rim": {"keep": "border", "radius": 0.5}}
 
 

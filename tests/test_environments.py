@@ -8,10 +8,9 @@ import venv
 
 import pytest
 import yaml
+from imports import imported_files
 from packaging.requirements import Requirement
 from workflow_copy import copy_workflow
-
-from halfseen.digests import imported_files
 
 
 @pytest.fixture(scope="module")

@@ -14,16 +14,10 @@ from torch import nn
 from halfseen.datasets.dataset import Sample
 from halfseen.devices import default_batch_size
 from halfseen.encoders import Encoder
-from halfseen.extraction import (
-    feature_inputs,
-    gather_features,
-    part_inputs,
-    part_of,
-    update_features,
-    variant_key,
-)
-from halfseen.features import read_features
+from halfseen.extraction import encode_variants, part_of, require_same_images
+from halfseen.features import gather_features, part_key, read_features, write_features
 from halfseen.manifest import build_manifest, write_manifest
+from halfseen.study.artifacts import digest
 
 VARIANTS = {
     "original": {"keep": "everything", "radius": None, "fill": 0},
@@ -31,8 +25,13 @@ VARIANTS = {
     "background": {"keep": "background", "radius": None, "fill": 0},
     "center": {"keep": "center", "radius": 0.25, "fill": 0},
 }
-MODEL = {"loader": "fake", "sha256": "abc", "weights": "somewhere/file.ckpt"}
 N = 10
+WHOLE = slice(0, N)
+
+
+def keys_of(variants, code="c"):
+    """A key for each variant, as a study gives them: of its row and of some code."""
+    return {name: digest([row, code]) for name, row in variants.items()}
 
 
 @pytest.fixture
@@ -75,22 +74,27 @@ class Study:
         means = self.value(pixels).mean(dim=(2, 3))
         return torch.cat([means, visible.float().mean(dim=(1, 2))[:, None]], dim=1)
 
-    def update(self, variants=VARIANTS, seed=0, model=MODEL, code="c", batch_size=4):
-        """Update the file; how many variants were computed, the checks' few images not counted."""
+    def update(self, variants=VARIANTS, code="c", batch_size=4, path=None):
+        """Write the file; how many variants were computed, the checks' few images not counted."""
         self.encoded.clear()
-        inputs = feature_inputs(self.shards, self.manifest, model, seed, code)
-        rows = (self.path, self.shards, self.manifest, variants, inputs)
-        update_features(*rows, self.load, batch_size, what="fake on flat")
+        self.write(path or self.path, variants, code, batch_size)
         return sum(self.encoded) // N
 
+    def write(self, path, variants=VARIANTS, code="c", batch_size=4, rows=None):
+        """Write the file, or a part of it."""
+        ids = self.manifest.image_id.tolist()
+        require_same_images(self.shards, ids)
+        ids = ids[rows or slice(None)]
+        encode = encode_variants(self.shards, ids, self.load, batch_size, "fake on flat")
+        keys = keys_of(variants, code)
+        write_features(path, digest(keys), keys, variants, self.manifest, encode, rows)
+
     def update_parts(self, n_parts, variants=VARIANTS, batch_size=4):
-        """Update every part of the file; how many images were encoded of each."""
+        """Write every part of the file; how many images were encoded of each."""
         counts = []
-        for part, (path, rows) in enumerate(self.parts(n_parts, batch_size)):
+        for path, rows in self.parts(n_parts, batch_size):
             self.encoded.clear()
-            inputs = part_inputs(self.inputs(), rows)
-            files = (path, self.shards, self.manifest.iloc[rows], variants, inputs)
-            update_features(*files, self.load, batch_size, what=f"part {part}")
+            self.write(path, variants, "c", batch_size, rows)
             counts.append(sum(self.encoded))
         return counts
 
@@ -100,12 +104,9 @@ class Study:
         return [(self.folder / f"part_{n_parts}_{part}.h5", row) for part, row in enumerate(rows)]
 
     def gather(self, n_parts, variants=VARIANTS, batch_size=4):
-        paths = [path for path, _ in self.parts(n_parts)]
-        rows = (self.manifest, variants, self.inputs(), batch_size)
-        gather_features(self.path, paths, *rows, what="fake on flat")
-
-    def inputs(self):
-        return feature_inputs(self.shards, self.manifest, MODEL, 0, "c")
+        paths, rows = zip(*self.parts(n_parts, batch_size), strict=True)
+        keys = keys_of(variants)
+        gather_features(self.path, digest(keys), keys, variants, self.manifest, paths, rows)
 
     def load(self):
         network = self.network or self.means
@@ -138,14 +139,6 @@ def test_the_number_of_shards_changes_no_byte(study):
     assert study.path.read_bytes() == one
 
 
-def test_features_hold_when_the_images_are_split_over_other_shards(study):
-    study.update()
-    one = study.path.read_bytes()
-    study.shards = study.write_shards(3)[::-1]
-    assert study.update() == 0
-    assert study.path.read_bytes() == one
-
-
 def test_a_recipe_shows_its_view_of_image_and_mask(study):
     # 224 px resized to 256, of which the middle 224 are kept: the outer 14 columns are cut off
     study.options = {"recipe": {"resize_px": 256, "crop_px": 224, "interpolation": "bicubic"}}
@@ -157,65 +150,45 @@ def test_a_recipe_shows_its_view_of_image_and_mask(study):
     assert study.read("center")[:, 3] == pytest.approx(np.pi * 0.25**2, abs=1e-3)
 
 
-def test_another_recipe_recomputes_everything(study):
+def test_what_an_earlier_file_holds_under_its_key_is_taken_over(study):
+    study.update({"original": VARIANTS["original"]}, path=study.folder / "earlier.h5")
+    assert study.update() == 3
+    taken = study.read("original")
+    (study.folder / "earlier.h5").unlink()
+    study.path.unlink()
+    assert study.update() == 4
+    assert (study.read("original") == taken).all()
+    assert study.update({"center": VARIANTS["center"]}, path=study.folder / "fewer.h5") == 0
+
+
+def test_nothing_is_taken_from_a_file_of_other_code_or_of_other_images(study):
+    study.update(path=study.folder / "earlier.h5")
+    assert study.update(code="d") == 4
+    study.path.unlink()
+    order = [1, 0, *range(2, N)]
+    study.manifest = study.manifest.iloc[order].reset_index(drop=True)
+    assert study.update() == 4
+
+
+def test_a_damaged_earlier_file_is_passed_over_and_named(study, capfd):
+    study.update(path=study.folder / "earlier.h5")
+    whole = (study.folder / "earlier.h5").read_bytes()
+    (study.folder / "earlier.h5").write_bytes(whole[: len(whole) // 2])
+    assert study.update() == 4
+    assert "earlier.h5 cannot be read" in capfd.readouterr().out
+
+
+def test_a_file_of_another_key_is_refused_and_both_keys_are_named(study):
     study.update()
-    recipe = {"resize_px": 256, "crop_px": 224, "interpolation": "bicubic"}
-    assert study.update(model=MODEL | {"recipe": recipe}) == 4
-
-
-def test_nothing_is_computed_twice(study):
-    study.update()
-    assert study.update() == 0
-
-
-def test_a_new_variant_is_computed_alone(study):
-    study.update({"original": VARIANTS["original"]})
-    assert study.update(VARIANTS) == 3
-
-
-def test_variants_of_another_study_are_kept(study):
-    study.update(VARIANTS)
-    study.update({"original": VARIANTS["original"]})
-    assert study.update(VARIANTS) == 0
+    own, other = digest(keys_of(VARIANTS)), digest("other")
+    assert read_features(study.path, "center", study.manifest, own).shape == (N, 4)
+    with pytest.raises(ValueError, match=f"its key is {own}, {other} is expected; remove it"):
+        read_features(study.path, "center", study.manifest, other)
 
 
 def test_a_changed_radius_computes_that_variant_only(study):
-    study.update()
+    study.update(path=study.folder / "earlier.h5")
     assert study.update(VARIANTS | {"center": VARIANTS["center"] | {"radius": 0.3}}) == 1
-
-
-def test_changed_masks_recompute_what_looks_at_masks(study):
-    study.update()
-    study.shards = study.write_shards(1, extra_column=1)
-    assert study.update() == 2
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"seed": 1},
-        {"code": "d"},
-        {"model": MODEL | {"sha256": "other"}},
-        {"model": MODEL | {"precision": "bfloat16"}},
-    ],
-)
-def test_another_seed_code_weights_file_or_precision_recomputes_everything(study, change):
-    study.update()
-    assert study.update(**change) == 4
-
-
-@pytest.mark.parametrize(
-    "change", [{"weights": "elsewhere.ckpt"}, {"batch_size": 3}, {"compile": True}]
-)
-def test_neither_the_place_of_the_weights_nor_how_they_are_run_counts(study, change):
-    study.update()
-    assert study.update(model=MODEL | change) == 0
-
-
-def test_changed_labels_recompute_everything(study):
-    study.update()
-    study.manifest = study.manifest.assign(label=1 - study.manifest.label)
-    assert study.update() == 4
 
 
 def test_non_finite_representations_are_refused_and_leave_the_old_file(study):
@@ -223,7 +196,7 @@ def test_non_finite_representations_are_refused_and_leave_the_old_file(study):
     before = study.path.read_bytes()
     study.value = lambda pixels: pixels / pixels
     with pytest.raises(ValueError, match="1 rows of variant 'original' are not finite.*'i0'"):
-        study.update(seed=5)
+        study.update(code="d")
     assert study.path.read_bytes() == before
 
 
@@ -254,11 +227,10 @@ def test_reading_a_variant_that_is_not_there_names_those_that_are(study):
 
 def test_each_group_carries_its_key(study):
     study.update()
-    inputs = feature_inputs(study.shards, study.manifest, MODEL, 0, "c")
     with h5py.File(study.path) as file:
         keys = {name: group.attrs["key"] for name, group in file.items()}
-    assert keys == {name: variant_key(inputs, row) for name, row in VARIANTS.items()}
-    assert len(set(keys.values())) == 4
+        assert file.attrs["key"] == digest(keys)
+    assert keys == keys_of(VARIANTS)
 
 
 class Small(nn.Module):
@@ -301,7 +273,7 @@ def test_the_size_of_the_batch_changes_no_feature(textured, small):
     textured.update(batch_size=1)
     alone = {name: textured.read(name) for name in VARIANTS}
     assert np.ptp(alone["original"], axis=0).min() > 1e-4
-    textured.update(batch_size=64, seed=1)
+    textured.update(batch_size=64, code="d")
     for name, features in alone.items():
         assert textured.read(name) == pytest.approx(features, abs=1e-5)
 
@@ -345,38 +317,41 @@ def test_without_a_size_parts_are_batches_of_a_cpu_as_of_a_gpu():
     assert {default_batch_size(device) for device in ("cpu", "cuda")} == {8, 256}
 
 
-def test_a_new_variant_is_computed_alone_in_every_part(study):
+def test_a_new_variant_is_computed_alone_in_every_part_from_one_file_or_from_parts(study):
     original = {"original": VARIANTS["original"]}
-    study.update_parts(2, original)
-    study.gather(2, original)
+    study.update(original)
     first = study.read("original")
     # 4 and 6 images in three variants, and the checks of the first of them
-    checks = [1 + 4 + 1, 1 + 4 + 1]
-    assert study.update_parts(2) == [3 * 4 + checks[0], 3 * 6 + checks[1]]
+    counts = [3 * 4 + 1 + 4 + 1, 3 * 6 + 1 + 4 + 1]
+    assert study.update_parts(2) == counts
     study.gather(2)
     assert (study.read("original") == first).all()
     assert study.read("center").shape == (N, 4)
+    study.path.unlink()
+    assert study.update_parts(2) == [0, 0]
 
 
-def test_a_part_of_other_images_or_inputs_is_refused(study):
+def test_a_part_of_other_rows_or_keys_is_refused(study):
     study.update_parts(2)
     (one, _), (two, _) = study.parts(2)
     one.rename(study.folder / "aside.h5")
     two.rename(one)
     (study.folder / "aside.h5").rename(two)
-    with pytest.raises(ValueError, match="part_2_0.h5 does not hold variant 'original' of rows 0"):
-        study.gather(2)
-    study.update_parts(2, {"original": VARIANTS["original"]})
-    study.shards = study.write_shards(1, extra_column=1)
-    with pytest.raises(ValueError, match="'foreground' of rows 0 to 4 as the manifest, the shards"):
+    with pytest.raises(ValueError, match="part_2_0.h5 does not hold variant 'original' of rows"):
         study.gather(2)
     assert not study.path.exists()
+
+
+def test_the_key_of_a_part_is_that_of_its_rows():
+    assert part_key("k", None) == "k"
+    assert len({"k", *(part_key("k", slice(*ends)) for ends in ((0, 4), (4, 8), (0, 8)))}) == 4
 
 
 def test_the_order_of_the_images_changes_no_feature(textured, small):
     textured.network = small()
     textured.update()
     before = textured.read("foreground")
+    textured.path.unlink()
     order = np.random.default_rng(1).permutation(N)
     textured.manifest = textured.manifest.iloc[order].reset_index(drop=True)
     textured.update()
@@ -477,7 +452,7 @@ def test_batches_are_halved_until_they_fit_and_nothing_is_done_twice(study, capf
     study.update()
     enough = study.read("foreground")
     study.network = short_of_memory(study.means, largest=2)
-    study.update(seed=1, batch_size=8)
+    study.update(code="d", batch_size=8)
     assert np.array_equal(study.read("foreground"), enough)
     # 4 variants of 10 images; the first batch of 8 backwards; one image, twice.
     assert sum(study.encoded) == 40 + 8 + 2
@@ -498,7 +473,7 @@ def test_a_lower_precision_is_recorded_with_its_difference_to_float32(textured, 
         assert dict(file["original"].attrs).keys() == {"precision", "variant", "key"}
         assert file["original"].attrs["precision"] == "float32"
     textured.options = {"precision": "bfloat16"}
-    textured.update(batch_size=64, model=MODEL | {"precision": "bfloat16"})
+    textured.update(batch_size=64, code="d")
     found = textured.read("original")
     with h5py.File(textured.path) as file:
         attributes = dict(file["foreground"].attrs)
@@ -519,7 +494,7 @@ def test_a_compiled_network_gives_the_same_features(textured, small):
     textured.update()
     plain = textured.read("foreground")
     textured.options = {"compiled": torch.compile(textured.network)}
-    textured.update(seed=1)
+    textured.update(code="d")
     assert textured.read("foreground") == pytest.approx(plain, abs=1e-5)
 
 
@@ -536,7 +511,8 @@ import json, re, sys
 sys.path.insert(0, {path!r})
 import numpy as np
 from halfseen.encoders import Encoder
-from halfseen.extraction import feature_inputs, update_features
+from halfseen.extraction import encode_variants
+from halfseen.features import write_features
 from halfseen.manifest import read_manifest
 
 def peak_mb():
@@ -546,8 +522,8 @@ variants = {{"original": {{"keep": "everything", "radius": None, "fill": 0}}}}
 load = lambda: Encoder(lambda pixels, visible: pixels.mean(dim=(2, 3)), (0,) * 3, (1,) * 3, "cpu")
 for manifest, shard, out in {jobs!r}:
     manifest = read_manifest(manifest)
-    inputs = feature_inputs([shard], manifest, {{}}, 0, "c")
-    update_features(out, [shard], manifest, variants, inputs, load, 8, "memory")
+    encode = encode_variants([shard], manifest.image_id.tolist(), load, 8, "memory")
+    write_features(out, "k", {{"original": out}}, variants, manifest, encode)
     print("peak", peak_mb())
 """
 

@@ -9,7 +9,6 @@ import time
 import pytest
 from workflow_copy import Study
 
-FEATURES = "results/features/emoji_scenes/image_statistics.h5"
 PATIENCE_S = 90
 
 
@@ -35,11 +34,16 @@ def set_parts(study, n_parts):
     )
 
 
+def features_of(study):
+    return study.path("features", "features", dataset="emoji_scenes", model="image_statistics")
+
+
 # The second builds on the results of the first.
 def test_a_killed_run_repeats_only_the_parts_that_were_not_done(study):
     set_parts(study, 3)
-    logs = study.folder / "results/logs/extract_part/emoji_scenes/image_statistics"
-    command = study.command(FEATURES, "--cores", "1")
+    features = features_of(study)
+    logs = study.folder / "results/logs/extract_part/emoji_scenes"
+    command = study.command(features, "--cores", "1")
     with subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True) as running:
         began = time.monotonic()
         while len(list(logs.glob("*.log"))) < 2:
@@ -48,18 +52,17 @@ def test_a_killed_run_repeats_only_the_parts_that_were_not_done(study):
             time.sleep(0.02)
         os.killpg(running.pid, signal.SIGKILL)
     study.run("--unlock")
-    assert study.jobs(FEATURES) == {"extract_part": 2, "gather_features": 1}
-    assert "Nothing to be done" in study.run(FEATURES)
+    assert study.jobs(features) == {"extract_part": 2, "gather_features": 1}
+    assert "Nothing to be done" in study.run(features)
+    assert list((study.folder / features).parent.glob("*of*.h5")) == []
 
 
-def test_one_job_leaves_the_same_bytes_and_another_number_of_parts_starts_as_many(study):
-    gathered = (study.folder / FEATURES).read_bytes()
-    for n_parts in (2, 4):
+def test_one_job_leaves_the_same_bytes_and_another_number_of_jobs_makes_nothing_anew(study):
+    features = features_of(study)
+    gathered = (study.folder / features).read_bytes()
+    for n_parts in (2, 4, 1):
         set_parts(study, n_parts)
-        assert study.jobs("--dry-run", FEATURES) == {"extract_part": n_parts, "gather_features": 1}
-    set_parts(study, 1)
-    (study.folder / FEATURES).unlink()
-    assert study.jobs(FEATURES) == {"extract_features": 1}
-    assert (study.folder / FEATURES).read_bytes() == gathered
-    output = study.run("clean_orphans")
-    assert output.count("left over: results/features/emoji_scenes/image_statistics/") == 3
+        assert "Nothing to be done" in study.run("--dry-run", features)
+    (study.folder / features).unlink()
+    assert study.jobs(features) == {"extract_features": 1}
+    assert (study.folder / features).read_bytes() == gathered

@@ -35,7 +35,7 @@ def test_the_rows_are_those_of_the_manifest(path):
     ],
 )
 def test_the_first_difference_from_the_manifest_is_named(path, ids, labels, told):
-    with pytest.raises(ValueError, match=f"original.*{told}; extract it again"):
+    with pytest.raises(ValueError, match=f"original.*{told}; remove it and run again"):
         read_features(path, "original", manifest(ids, labels))
 
 

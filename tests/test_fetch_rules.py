@@ -11,7 +11,11 @@ import yaml
 from workflow_copy import Study, copy_workflow, started_jobs
 
 WEIGHTS = b"not a network, but fetched like one" * 100
-TARGETS = ["results/datasets/tiny", "results/weights/tiny.ckpt"]
+
+
+def targets(study):
+    """The data set and the weights."""
+    return [study.path("datasets", "folder", dataset="tiny"), "results/weights/tiny.ckpt"]
 
 
 def archive_of(picture):
@@ -40,6 +44,7 @@ def workflow(root, tmp_path_factory):
         if kind["if"]["properties"]["kind"] == {"const": "folder"}:
             names = {"type": "array", "items": {"type": "string", "table": "archives"}}
             kind["then"]["properties"]["archives"] = names
+            kind["then"]["required"].remove("root")
     path.write_text(yaml.safe_dump(schema))
     return workflow
 
@@ -53,7 +58,7 @@ def new_study(root, site, workflow, tmp_path):
 
     def make(name, **settings):
         config = yaml.safe_load((root / "tests/study/config.yaml").read_text())
-        row = dict(label="Tiny", kind="folder", root="x", segmenter="mobile_sam", prompt="box")
+        row = dict(label="Tiny", kind="folder", segmenter="mobile_sam", prompt="box")
         config["datasets"]["tiny"] = row | {"archives": ["tiny_set"]}
         config["studies"]["minute"]["datasets"] = ["tiny"]
         urls = [
@@ -74,13 +79,15 @@ def new_study(root, site, workflow, tmp_path):
 
 def test_files_are_fetched_unpacked_and_never_asked_for_again(site, new_study):
     study = new_study("first")
-    assert started_jobs(study.run("--dry-run", *TARGETS)) == Counter(
+    assert started_jobs(study.run("--dry-run", *targets(study))) == Counter(
         fetch_archive=1, fetch_dataset=1, fetch_weights=1
     )
     assert site.requests == 0
-    study.run(*TARGETS)
+    study.run(*targets(study))
     results = study.folder / "results"
-    assert (results / "datasets/tiny/pictures/set/a/1.png").read_bytes() == b"a picture" * 9
+    assert (
+        study.folder / targets(study)[0] / "pictures/set/a/1.png"
+    ).read_bytes() == b"a picture" * 9
     assert (results / "weights/tiny.ckpt").read_bytes() == WEIGHTS
     record = yaml.safe_load((results / "archives/tiny_set.yaml").read_text())
     assert record["source"] == f"{site.address}/set.tar.gz"
@@ -89,11 +96,11 @@ def test_files_are_fetched_unpacked_and_never_asked_for_again(site, new_study):
     assert f"{site.address}/wrong.tar.gz: delivered other bytes" in log
     assert site.requests == 4
 
-    assert "Nothing to be done" in study.run(*TARGETS)
+    assert "Nothing to be done" in study.run(*targets(study))
     # another folder and no network are other ways to the same bytes, and so is another mirror
     study.edit_config(lambda config: config.update(local_folder="elsewhere", offline=True))
     study.edit_config(lambda config: config["weights"]["tiny"]["sources"].reverse())
-    assert "Nothing to be done" in study.run(*TARGETS)
+    assert "Nothing to be done" in study.run(*targets(study))
     assert site.requests == 4
 
 
@@ -103,32 +110,32 @@ def test_a_file_that_is_fetched_again_hides_nothing_that_depends_on_it(site, new
     # the same bytes, by another promise: fetched, so verified, anew, and unpacked in the same run
     md5 = hashlib.md5(ARCHIVE).hexdigest()
     study.edit_config(lambda config: config["archives"]["tiny_set"].update(md5=md5))
-    assert study.jobs(*TARGETS) == Counter(fetch_archive=1, fetch_dataset=1, fetch_weights=1)
+    assert study.jobs(*targets(study)) == Counter(fetch_archive=1, fetch_dataset=1, fetch_weights=1)
 
 
 def test_another_archive_is_fetched_and_unpacked_anew_and_a_damaged_one_is_named(site, new_study):
     study = new_study("second")
-    study.run(*TARGETS)
+    study.run(*targets(study))
     other = archive_of(b"another picture")
     site["set.tar.gz"].content, site["set.tar.gz"].etag = other, '"v2"'
     study.edit_config(lambda config: config["archives"]["tiny_set"].update(hashes(other)))
-    assert study.jobs(*TARGETS) == Counter(fetch_archive=1, fetch_dataset=1)
-    picture = study.folder / "results/datasets/tiny/pictures/set/a/1.png"
+    assert study.jobs(*targets(study)) == Counter(fetch_archive=1, fetch_dataset=1)
+    picture = study.folder / targets(study)[0] / "pictures/set/a/1.png"
     assert picture.read_bytes() == b"another picture"
 
     archive = study.folder / "results/archives/tiny_set.archive"
     archive.write_bytes(ARCHIVE)
-    output = study.run("--forcerun", "fetch_dataset", "--", *TARGETS, expect_success=False)
+    output = study.run("--forcerun", "fetch_dataset", "--", *targets(study), expect_success=False)
     assert "tiny_set.archive has sha256" in output
-    assert not (study.folder / "results/datasets/tiny").exists()
+    assert not (study.folder / targets(study)[0]).exists()
     archive.unlink()
-    assert study.jobs(*TARGETS) == Counter(fetch_archive=1, fetch_dataset=1)
+    assert study.jobs(*targets(study)) == Counter(fetch_archive=1, fetch_dataset=1)
     assert picture.read_bytes() == b"another picture"
 
 
 def test_offline_names_all_that_is_missing_before_anything_starts(site, new_study):
     study = new_study("third", offline=True)
-    output = study.run(*TARGETS, expect_success=False)
+    output = study.run(*targets(study), expect_success=False)
     assert "2 file(s) of this run may not be asked for over the network" in output
     for content, file in ((ARCHIVE, "set.tar.gz"), (WEIGHTS, "tiny.pt")):
         told = f"{file} (sha256 {hashes(content)['sha256']}, {len(content)} bytes)"
@@ -136,14 +143,14 @@ def test_offline_names_all_that_is_missing_before_anything_starts(site, new_stud
         assert re.search(rf"\n\s*{site.address}/{file}\n", output)
         assert f"put the file {file} into the folder set as local_folder in config.yaml" in output
     assert started_jobs(output) == Counter()
-    study.run("--dry-run", *TARGETS)
+    study.run("--dry-run", *targets(study))
     assert not (study.folder / "results").exists()
 
     (study.folder / "weights").mkdir()
     for content, file in ((ARCHIVE, "set.tar.gz"), (WEIGHTS, "tiny.pt")):
         (study.folder / "weights" / file).write_bytes(content)
-    study.run(*TARGETS)
-    assert (study.folder / "results/datasets/tiny/pictures/set/a/1.png").is_file()
+    study.run(*targets(study))
+    assert (study.folder / targets(study)[0] / "pictures/set/a/1.png").is_file()
     assert site.requests == 0
 
 
@@ -151,7 +158,7 @@ def test_a_gated_file_stops_a_run_before_anything_starts(site, new_study):
     study = new_study("fourth")
     gated = "Accept the licence at https://example.org/tiny"
     study.edit_config(lambda config: config["weights"]["tiny"].update(gated=gated))
-    output = study.run(*TARGETS, expect_success=False)
+    output = study.run(*targets(study), expect_success=False)
     assert f"{gated}; then put the file tiny.pt into the folder" in output
     assert "set.tar.gz" not in output
     assert (started_jobs(output), site.requests) == (Counter(), 0)

@@ -54,7 +54,7 @@ def shard_of(tmp_path, rng):
         if exact:
             shard["exact_masks"] = list(rng.random((n, 8, 8)) < 0.5)
         path = tmp_path / f"{len(list(tmp_path.iterdir()))}.h5"
-        write_shard(path, shard, {})
+        write_shard(path, shard)
         return path, shard
 
     return write
@@ -93,7 +93,7 @@ def test_an_image_without_an_exact_mask_or_an_agreement_has_an_empty_field(
     _, shard = shard_of(manifest.image_id)
     shard["exact_masks"][2] = None
     shard["agreement"][3] = np.nan
-    write_shard(tmp_path / "some.h5", shard, {})
+    write_shard(tmp_path / "some.h5", shard)
     table = mask_table([tmp_path / "some.h5"], manifest)
     assert [value == "" for value in table.iou] == [False, False, True, False, False]
     assert [value == "" for value in table.agreement] == [False, False, False, True, False]

@@ -377,7 +377,9 @@ def test_all_rows_of_an_image_are_drawn_together():
 def tables(features, labels=None, ks=(4, 2), metrics=("cosine", "euclidean"), queries=None):
     labels = np.arange(features.shape[1]) % 2 if labels is None else labels
     draws = draws_of(labels, queries, n_draws=50)
-    return neighbor_tables(features, labels, VARIANTS, list(ks), list(metrics), draws)
+    return neighbor_tables(
+        features, labels, VARIANTS, list(ks), list(metrics), draws, whole="original"
+    )
 
 
 def test_the_tables_say_what_the_measures_say(features):

@@ -484,7 +484,7 @@ def test_the_folder_stands_in_for_a_missing_root(tmp_path):
 
 def test_a_drawn_kind_takes_no_folder():
     row = {"n_images": 10, "n_classes": 2, "seed": 0}
-    for kind in kinds.DRAWN_KINDS:
+    for kind in kinds.DRAWN:
         more = {"background_correlation": 0} if kind == "emoji_scenes" else {}
         assert type(open_dataset(kind, folder=None, **row, **more)) is kinds.KINDS[kind]
 

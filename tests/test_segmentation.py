@@ -622,7 +622,7 @@ JOB = """
     def run(path):
         masks_of = SamMasks(load_segmenter("mobile_sam", weights, sha256, 256), row)
         shard = segment_images(scenes, manifest, masks_of, 1, "scenes")
-        shards.write_shard(path, shard, {{"row": row}})
+        shards.write_shard(path, shard)
 
 
     def kill_in_call(owner, name, number):

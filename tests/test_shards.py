@@ -1,4 +1,3 @@
-import json
 import shutil
 import time
 
@@ -9,7 +8,6 @@ import pytest
 
 from halfseen.shards import (
     PROVENANCE,
-    made_by,
     read_batches,
     read_by_image,
     read_column,
@@ -37,7 +35,7 @@ def content():
 @pytest.fixture
 def shard(content, tmp_path):
     path = tmp_path / "0.h5"
-    write_shard(path, content, {"prompt": "box"})
+    write_shard(path, content, "k")
     return path
 
 
@@ -68,14 +66,14 @@ def test_a_shard_without_exact_masks_has_no_such_column(content, exact, tmp_path
         del content["exact_masks"]
     else:
         content["exact_masks"] = exact
-    write_shard(tmp_path / "0.h5", content, {})
+    write_shard(tmp_path / "0.h5", content)
     assert read_column(tmp_path / "0.h5", "exact_masks") is None
     assert read_column(tmp_path / "0.h5", "has_exact_mask") is None
 
 
 def test_exact_masks_of_some_images_say_of_which(content, tmp_path):
     content["exact_masks"] = [None if i in (0, 7) else content["masks"][i] for i in range(12)]
-    write_shard(tmp_path / "0.h5", content, {})
+    write_shard(tmp_path / "0.h5", content)
     known = read_column(tmp_path / "0.h5", "has_exact_mask")
     assert np.flatnonzero(~known).tolist() == [0, 7]
     exact = read_column(tmp_path / "0.h5", "exact_masks")
@@ -105,7 +103,7 @@ def part(content, rows):
 def test_batches_follow_the_order_asked_for_over_all_shards(shard, content, tmp_path):
     paths = [tmp_path / f"part_{number}.h5" for number in range(3)]
     for number, path in enumerate(paths):
-        write_shard(path, part(content, range(number, 12, 3)), {})
+        write_shard(path, part(content, range(number, 12, 3)))
     wanted = [f"s{i:02d}" for i in (11, 0, 5, 6, 4, 2, 9)]
     one, three = (list(read_batches(where, wanted, 3)) for where in ([shard], paths))
     assert [ids.tolist() for ids, _, _ in three] == [wanted[:3], wanted[3:6], wanted[6:]]
@@ -122,8 +120,7 @@ def test_an_image_that_no_shard_holds_is_named(shard):
 def test_digests_follow_each_image_and_each_mask(shard, content, tmp_path):
     other = tmp_path / "other.h5"
     content["masks"] = [*content["masks"][:3], ~content["masks"][3], *content["masks"][4:]]
-    write_shard(other, content, {"prompt": "box"})
-    assert made_by(shard) == {"prompt": "box"}
+    write_shard(other, content, "k")
     assert read_by_image([shard], "image_digests") == read_by_image([other], "image_digests")
     ours, theirs = (read_by_image([path], "mask_digests") for path in (shard, other))
     assert [image_id for image_id in ours if ours[image_id] != theirs[image_id]] == ["s03"]
@@ -143,5 +140,5 @@ def test_masks_are_stored_as_bits(shard):
 
 def test_the_same_content_gives_the_same_bytes_at_another_time(shard, content, tmp_path):
     time.sleep(1.1)  # HDF5 counts its timestamps in seconds
-    write_shard(tmp_path / "later.h5", content, json.loads('{"prompt": "box"}'))
+    write_shard(tmp_path / "later.h5", content, "k")
     assert (tmp_path / "later.h5").read_bytes() == shard.read_bytes()

@@ -19,6 +19,7 @@ from halfseen.similarity_tables import (
     size_table,
 )
 
+ROLES = {"whole": "original", "object": "foreground", "surroundings": "background"}
 N, D, CLASSES = 120, 6, 4
 CKA = {"cka": {"kind": "linear_cka"}}
 MEASURES = CKA | {
@@ -46,7 +47,7 @@ def manifest(labels):
 
 def variants_of(**features):
     labels = np.repeat(np.arange(CLASSES), N // CLASSES)
-    return Variants(features, manifest(labels))
+    return Variants(features, manifest(labels), roles=ROLES)
 
 
 @pytest.fixture
@@ -232,7 +233,23 @@ def test_more_dimensions_than_images_are_no_obstacle(rng):
 
 def test_without_one_of_the_parts_nothing_is_said_of_their_sum(variants):
     features = {name: variants.features[name] for name in ("original", "foreground")}
-    assert additivity_table(Variants(features, variants.manifest)).empty
+    roles = {"whole": "original", "object": "foreground"}
+    assert additivity_table(Variants(features, variants.manifest, roles=roles)).empty
+
+
+def test_roles_say_which_variants_are_compared_and_names_do_not(variants):
+    names = {"original": "seen", "foreground": "thing", "background": "stuff"}
+    features = {names[name]: rows for name, rows in variants.features.items()}
+    roles = {role: names[name] for role, name in ROLES.items()}
+    renamed = Variants(features, variants.manifest, roles=roles)
+    pd.testing.assert_frame_equal(additivity_table(renamed), additivity_table(variants))
+    curves = [curve_table(each, 3).similarity.tolist() for each in (renamed, variants)]
+    assert curves[0] == curves[1]
+    assert len(curves[0]) == 2 * 4
+    nameless = Variants(variants.features, variants.manifest)
+    assert curve_table(nameless, 3).empty
+    assert list(curve_table(nameless, 3)) == ["x", "y", "removed", "similarity"]
+    assert size_table(nameless, CKA, np.random.default_rng(0)).empty
 
 
 # Across models
@@ -280,7 +297,7 @@ def test_what_all_saw_is_taken_out_of_both_sides(models, rng):
         name: {"original": np.hstack([3 * seen, rng.normal(size=(N, 4))])} for name in ("a", "b")
     } | {"pixels": {"original": seen}}
     given = {name: Variants(rows, models["one"].manifest) for name, rows in noisy.items()}
-    table = model_table(given, {}, CKA, "pixels", 1000)
+    table = model_table(given, {}, CKA, ("pixels", "original"), 1000)
     pair = ("a", "original"), ("b", "original")
     assert of(table, "cka", *pair) > 0.9
     assert abs(of(table, "cka_without_pixels", *pair)) < 0.3

@@ -4,6 +4,7 @@ import math
 import re
 import shutil
 from collections import Counter
+from pathlib import Path
 
 import h5py
 import pandas as pd
@@ -13,6 +14,7 @@ from workflow_copy import Study, copy_workflow
 from halfseen.claims import Evidence
 from halfseen.claims_table import judge_claims
 from halfseen.ledger import read_ledger, tables_of
+from halfseen.study.artifacts import RULES
 from halfseen.tables import read_table
 
 EVERY_JOB_OF_A_MODEL = Counter(
@@ -45,11 +47,12 @@ def study(tmp_path_factory, root, mobile_sam):
 
 
 def results_for_reading(study):
-    """The bytes of the study's tables and figures, by path; its report tells when it was made."""
+    """The bytes of the study's tables and figures, by path, without what tells when it was made."""
     found = {}
     for pattern in ("minute/*.*", "minute/tables/*", "minute/figures/*"):
         found |= study.bytes_of(pattern)
-    del found[study.folder / "results/minute/report.html"]
+    for name in ("report.html", "artifacts.csv"):
+        del found[study.folder / f"results/minute/{name}"]
     return found
 
 
@@ -169,8 +172,12 @@ def test_a_second_run_has_nothing_to_do(study):
     assert "Nothing to be done" in study.run()
 
 
-def test_a_comment_reruns_nothing(study):
+def test_a_comment_a_message_and_a_new_kind_rerun_nothing(study):
     study.append("halfseen/similarity.py", "\n\n# A thought.\n")
+    study.append("halfseen/progress.py", "\n\nEVERY_S = 3\n")
+    study.replace("halfseen/datasets/kinds.py", "KINDS = {", 'KINDS = {"mine": Folder,')
+    study.replace("halfseen/measures.py", "MEASURES = {", 'MEASURES = {"mine": None,')
+    study.replace("halfseen/manifest.py", "the data set has a single class", "there is one class")
     assert "Nothing to be done" in study.run()
 
 
@@ -218,7 +225,7 @@ def test_other_weights_rerun_all_that_was_made_with_them_and_another_folder_noth
 
 
 def test_a_new_model_runs_its_own_jobs_and_the_aggregates(study):
-    kept = ["shards/*/*.h5", "*/emoji_scenes/image_statistics.*"]
+    kept = ["shards/*/*.h5", "*/emoji_scenes/image_statistics-*"]
     before = [study.bytes_of(pattern) for pattern in kept]
     study.edit_config(add_model)
     assert (
@@ -233,7 +240,9 @@ def test_a_new_model_runs_its_own_jobs_and_the_aggregates(study):
 
 
 def test_an_edited_measure_reruns_the_similarity_and_nothing_above_it(study):
-    study.append("halfseen/similarity.py", "\n\nEDITED = True\n")
+    study.replace(
+        "halfseen/measures.py", "/ (pair.x.norm * pair.y.norm)", "/ (pair.y.norm * pair.x.norm)"
+    )
     assert study.jobs() == Counter(measure_similarity=2, compare_models=1) + AGGREGATES
 
 
@@ -268,18 +277,22 @@ def test_a_removed_model_leaves_no_trace_in_tables_and_figures(study):
 
     assert results_for_reading(study) != study.first_results
     study.edit_config(remove_model)
-    removed = Counter(embed_umap=1, compare_probes=1, compare_models=1)
-    assert study.jobs() == removed + AGGREGATES
+    # All but what the edited measure goes through is there from before the model was added.
+    assert study.jobs() == Counter(compare_models=1) + AGGREGATES
     assert results_for_reading(study) == study.first_results
 
 
 def test_a_new_variant_is_computed_by_every_model_and_leaves_the_others_as_they_are(study):
     right = study.config()
-    features = study.folder / "results/features/emoji_scenes"
     models = ["image_statistics", "tiny"]
-    probes = [f"results/probes/emoji_scenes/{model}.csv" for model in models]
-    before = {model: bytes_of_variants(features / f"{model}.h5") for model in models}
-    rows = [pd.read_csv(study.folder / path) for path in probes]
+
+    def paths(stage, file):
+        names = {"dataset": "emoji_scenes"}
+        return [study.path(stage, file, **names, model=model) for model in models]
+
+    study.edit_config(add_model)
+    before = [bytes_of_variants(study.folder / path) for path in paths("features", "features")]
+    rows = [pd.read_csv(study.folder / path) for path in paths("probes", "table")]
     masks = study.bytes_of("shards/*/*.h5") | study.bytes_of("masks/*.csv")
 
     def add_variant(config):
@@ -287,21 +300,20 @@ def test_a_new_variant_is_computed_by_every_model_and_leaves_the_others_as_they_
         config["studies"]["minute"]["variants"].append("keyhole")
 
     study.edit_config(add_variant)
-    study.edit_config(add_model)
     of_every_model = Counter({name: 2 * n for name, n in EVERY_JOB_OF_A_MODEL.items()})
     # Nothing of its images and masks.
     of_the_data_set = Counter(embed_umap=1, compare_probes=1, compare_models=1)
     drawn = Counter(plot_variants=1, plot_dose_response=1) + AGGREGATES
     assert study.jobs("--dry-run") == of_every_model + of_the_data_set + drawn
-    assert study.jobs(*probes) == {"extract_features": 2, "fit_probes": 2}
-    for model in models:
-        log = study.folder / f"results/logs/extract_features/emoji_scenes/{model}.log"
-        assert "computing ['keyhole']" in log.read_text()
-        after = bytes_of_variants(features / f"{model}.h5")
-        assert set(after) == {*before[model], "keyhole"}
-        assert {name: after[name] for name in before[model]} == before[model]
+    assert study.jobs(*paths("probes", "table")) == {"extract_features": 2, "fit_probes": 2}
+    logs = (study.folder / "results/logs/extract_features/emoji_scenes").glob("*.log")
+    assert sum("computing ['keyhole']" in log.read_text() for log in logs) == 2
+    for path, old in zip(paths("features", "features"), before, strict=True):
+        after = bytes_of_variants(study.folder / path)
+        assert set(after) == {*old, "keyhole"}
+        assert {name: after[name] for name in old} == old
     assert study.bytes_of("shards/*/*.h5") | study.bytes_of("masks/*.csv") == masks
-    for path, old in zip(probes, rows, strict=True):
+    for path, old in zip(paths("probes", "table"), rows, strict=True):
         new = pd.read_csv(study.folder / path)
         of_keyhole = (new.train_variant == "keyhole") | (new.test_variant == "keyhole")
         assert of_keyhole.any()
@@ -320,7 +332,7 @@ def test_circles_of_several_radii_are_drawn_as_dose_and_response(study):
     assert shown.to_dict() == pytest.approx(expected, rel=0.01)
 
 
-def test_what_removed_rows_left_on_disk_is_named_and_on_request_deleted(study):
+def test_what_no_study_needs_is_named_with_its_bytes_and_on_request_removed(study):
     results = study.folder / "results"
 
     def add_study(config):
@@ -332,51 +344,73 @@ def test_what_removed_rows_left_on_disk_is_named_and_on_request_deleted(study):
         config["studies"]["minute"]["variants"].remove("keyhole")
 
     study.edit_config(add_study)
-    study.run("--config", "study=glance", "--", "results/glance/datasets.csv")
+    study.run("--config", "study=glance", "--", "results/glance/artifacts.csv")
     study.run("plan", "--config", "study=glance")
     study.run("plan")
     study.edit_config(remove_rows)
     of_others = [
         "bench/masks.csv", "bench/speed.csv", "minute/my_table.csv", "minute/figures/mine.png",
         "mynotes/README.md", "mynotes/anything.csv", "trial/README.md", "features/mine/net.h5",
+        "probes/emoji_scenes/mine.csv", "glance/mine.csv",
     ]  # fmt: skip
     for path in of_others:
         (results / path).parent.mkdir(parents=True, exist_ok=True)
         (results / path).write_text("not of the study")
-    left = {
+    current = {str(results / Path(path).relative_to("results")) for path in needed_files(study)}
+    expected = {
         str(path.relative_to(study.folder))
         for path in results.rglob("*")
         if path.is_file()
-        and (re.match(r"(tiny|dose_response|glance)\.", path.name) or path.parent.name == "glance")
-    }
-    assert "results/features/emoji_scenes/tiny.h5" in left
-    assert "results/minute/figures/dose_response.png" in left
-    assert {"results/glance/datasets.csv", "results/glance/plan.csv"} < left
-    features = "results/features/emoji_scenes/image_statistics.h5"
-    lines = {*left, f"variant keyhole in {features}"}
-    before = study.bytes_of("**/image_statistics.csv")
+        and (
+            re.search(r"-[0-9a-f]{12}\.", path.name)
+            or path.stem == "dose_response"
+            or (path.parent.name in ("glance", "tables") and "glance" in path.parts)
+            or path.name.startswith("glance.")
+        )
+        and str(path) not in current
+    } - {f"results/{path}" for path in of_others}
+    assert any("/tiny-" in path for path in expected)
+    assert "results/minute/figures/dose_response.png" in expected
+    assert {"results/glance/tables/probes.csv", "results/glance/plan.csv"} < expected
+    before = study.bytes_of("**/image_statistics-*")
 
-    output = study.run("clean_orphans")
-    assert set(re.findall("^left over: (.*)$", output, flags=re.MULTILINE)) == lines
-    assert (study.folder / features.replace("image_statistics", "tiny")).exists()
-    output = study.run("clean_orphans", "--config", "delete_orphans=True")
-    assert set(re.findall("^deleted: (.*)$", output, flags=re.MULTILINE)) == lines
-    assert not any((study.folder / path).exists() for path in left)
+    output = study.run("clean")
+    lines = re.findall(r"^ *[\d,.]+ MB  (results/.*)$", output, flags=re.MULTILINE)
+    assert set(lines) == expected
+    size = sum((study.folder / path).stat().st_size for path in lines) / 1e6
+    assert f"{len(lines)} files and folders, {size:,.3f} MB, would be removed" in output
+    assert all((study.folder / path).exists() for path in lines)
+    output = study.run("clean", "--config", "remove_unneeded=True")
+    assert "were removed" in output
+    assert not any((study.folder / path).exists() for path in lines)
     for path in ("weights/mobile_sam.ckpt", "minute/plan.csv", *of_others):
         assert (results / path).exists()
-    with h5py.File(study.folder / features) as file:
-        assert "keyhole" not in file
-    assert study.bytes_of("**/image_statistics.csv") == before
-    assert "Nothing is left over." in study.run("clean_orphans")
+    kept = study.bytes_of("**/image_statistics-*")
+    assert kept.items() <= before.items()
+    assert {str(path) for path in kept} <= current
+    assert "Every file is needed" in study.run("clean")
+
+
+def needed_files(study):
+    """The keyed files, logs and benchmarks of the study as it is configured now."""
+    for made in study.configured().artifacts():
+        paths = [Path(path).relative_to(study.folder) for path in made.paths.values()]
+        yield from map(str, paths)
+        name = str(Path(*paths[0].parts[2:])).split(".")[0]
+        for kind, suffix in (("logs", "log"), ("benchmarks", "tsv")):
+            yield f"results/{kind}/{RULES[made.stage]}/{name}.{suffix}"
 
 
 def test_the_log_of_a_failing_job_holds_its_traceback(study):
     study.edit_config(lambda config: config.update(solver={"max_iterations": 1}))
-    output = study.run("results/probes/emoji_scenes/image_statistics.csv", expect_success=False)
-    log = study.folder / "results/logs/fit_probes/emoji_scenes/image_statistics.log"
-    assert "Traceback (most recent call last)" in log.read_text()
-    assert "all but folds 0 and 1, C = 0.001: the fit has not converged" in log.read_text()
-    assert str(log.relative_to(study.folder)) in output
+    names = {"dataset": "emoji_scenes", "model": "image_statistics"}
+    probes = study.path("probes", "table", **names)
+    output = study.run(probes, expect_success=False)
+    log = f"results/logs/fit_probes/emoji_scenes/{Path(probes).stem}.log"
+    told = (study.folder / log).read_text()
+    assert "Traceback (most recent call last)" in told
+    assert "all but folds 0 and 1, C = 0.001: the fit has not converged" in told
+    assert log in output
 
 
 def test_a_misspelt_key_stops_the_run_with_the_nearest_valid_one(study):

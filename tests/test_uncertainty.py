@@ -1,4 +1,5 @@
 import tracemalloc
+from functools import partial
 from itertools import combinations
 from statistics import NormalDist
 
@@ -14,7 +15,6 @@ from halfseen.uncertainty import (
     CELL,
     DIFFERENCES,
     NAMED_MARGINS,
-    agreement_table,
     bootstrap_balanced_accuracy,
     cell_matrix,
     cell_table,
@@ -23,13 +23,16 @@ from halfseen.uncertainty import (
     difference_table,
     fold_mean_recall,
     holm,
+    margins_of,
     mean_recall,
-    named_margins,
     two_sided_p,
 )
 
 SIZES = [40, 25, 60, 31]
 LABELS = np.repeat(np.arange(4), SIZES)
+ROLES = {"whole": "original", "object": "foreground", "surroundings": "background"}
+agreement_table = partial(uncertainty.agreement_table, reference="original")
+named_margins = partial(uncertainty.named_margins, margins=margins_of(ROLES))
 VARIANTS = ["original", "foreground", "background"]
 MODELS = ["vit", "cnn"]
 # Two classes, and by hand: recalls 3/4 and 1/2.

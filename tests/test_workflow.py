@@ -4,11 +4,10 @@ import ast
 import re
 
 import pytest
-
-from halfseen.digests import normalised_source
+from imports import normalized_source
 
 # A benchmark is an output: these would not run a second time.
-WITHOUT_OUTPUT = ("clean_orphans", "plan")
+WITHOUT_OUTPUT = ("clean", "plan")
 FETCHED = ("fetch_weights", "fetch_archive")
 
 
@@ -50,13 +49,21 @@ def test_a_rule_has_a_log_and_a_benchmark_and_no_lambda(root):
         assert "lambda" not in block, name
 
 
-def test_a_rule_is_named_like_its_script_and_carries_its_digest(root):
+def test_a_rule_is_named_like_its_script_and_is_made_anew_by_its_code(root):
+    """By the key in the names of its files, or else by a digest among its parameters."""
     # What is fetched is held to a hash, and make_report has no script.
     for name, block in rules(root):
         if name == "make_report":
             continue
         assert f'"../scripts/{name}.py"' in block, name
-        assert (f'code=code("{name}.py")' in block) != (name in FETCHED), name
+        is_keyed = "job=job(" in block
+        has_digest = f'code=code("{name}.py")' in block
+        assert is_keyed + has_digest == (name not in (*FETCHED, *WITHOUT_OUTPUT)), name
+
+
+def test_no_rule_updates_a_file_or_ignores_its_time(root):
+    for name, block in rules(root):
+        assert not re.search(r"\b(update|ancient)\(", block), name
 
 
 def test_every_script_has_its_rule(root):
@@ -74,4 +81,4 @@ def test_the_readme_names_the_test_command_that_ci_runs(root):
 @pytest.mark.parametrize("word", ["snakemake", "results/"])
 def test_the_package_does_not_know_snakemake_or_the_layout(root, word):
     for path in (root / "workflow/halfseen").rglob("*.py"):
-        assert word not in normalised_source(path).lower(), path
+        assert word not in normalized_source(path).lower(), path

@@ -1,5 +1,6 @@
 """The workflow in a copy that tests may edit, and a study that it runs."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -9,6 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
+
+from halfseen.config import check_config, take_labels
+from halfseen.study.code import Code
+from halfseen.study.study import Study as ConfiguredStudy
 
 
 def copy_workflow(root, folder):
@@ -28,9 +33,11 @@ class Study:
     workflow: Path
     folder: Path
 
-    def run(self, *arguments, expect_success=True):
-        """Run Snakemake on two cores; what it printed."""
-        done = subprocess.run(self.command(*arguments), capture_output=True, text=True)
+    def run(self, *arguments, expect_success=True, **environment):
+        """Run Snakemake on two cores, with more variables of the environment; what it printed."""
+        environment = os.environ | environment
+        command = self.command(*arguments)
+        done = subprocess.run(command, capture_output=True, text=True, env=environment)
         output = done.stdout + done.stderr
         assert (done.returncode == 0) == expect_success, output
         return output
@@ -55,10 +62,30 @@ class Study:
         """The configuration as it is now."""
         return yaml.safe_load((self.folder / "config.yaml").read_text())
 
+    def configured(self):
+        """The study of the configuration as it is now."""
+        config = self.config()
+        check_config(config, self.workflow / "workflow/schemas/config.schema.yaml")
+        take_labels(config)
+        code = Code(self.workflow / "workflow/halfseen")
+        return ConfiguredStudy(config, results=str(self.folder / "results"), code=code)
+
+    def path(self, stage, file, **names):
+        """The path, from the folder on, of a file of a stage."""
+        made = self.configured().artifact(stage, names)
+        return str(Path(made.path(file)).relative_to(self.folder))
+
     def append(self, file, text):
         """Append `text` to a file of the workflow."""
         path = self.workflow / "workflow" / file
         path.write_text(path.read_text() + text)
+
+    def replace(self, file, old, new):
+        """Replace the only place of `old` in a file of the workflow."""
+        path = self.workflow / "workflow" / file
+        text = path.read_text()
+        assert text.count(old) == 1
+        path.write_text(text.replace(old, new))
 
     def bytes_of(self, pattern):
         """The bytes of every result that matches `pattern`, by path."""

@@ -78,7 +78,8 @@ def gather_features(path, key, keys, variants, manifest, parts, rows_of_parts):
         told = {}
         for part, rows in zip(parts, rows_of_parts, strict=True):
             if rows.start < rows.stop:
-                told = told or _copy_part(store, part, rows, missing, keys)
+                copied = _copy_part(store, part, rows, missing, keys)
+                told = told or copied
         return told
 
     write_features(path, key, keys, variants, manifest, copy, what=Path(path).name)
@@ -126,7 +127,7 @@ def _take_over(file, folder, keys, rows, images):
         try:
             with h5py.File(path) as old:
                 held = {group.attrs.get("key"): group for group in old.values()}
-                for name in keys.keys() - kept:
+                for name in [name for name in keys if name not in kept]:
                     for key, of_rows in _sources(keys[name], rows):
                         if key in held and _holds(held[key], images, of_rows):
                             _copy_rows(held[key], file, name, of_rows)

@@ -37,6 +37,12 @@ def masks_and_shards(wildcards):
     return {"masks": study.masks(wildcards.dataset).path("table"), "shards": shards}
 
 
+def mask_keys(wildcards):
+    """The keys of these."""
+    made = [study.masks(wildcards.dataset), *study.shards(wildcards.dataset)]
+    return [each.key for each in made]
+
+
 def dataset_label(wildcards):
     """The name of a data set in tables and figures."""
     return LABELS["datasets"][wildcards.dataset]
@@ -303,7 +309,7 @@ rule plot_mask_examples:
         "../../envs/figures.yaml"
     params:
         label=dataset_label,
-        made_from=keys_of("masks", "shards"),
+        made_from=mask_keys,
         code=code("plot_mask_examples.py"),
     script:
         "../scripts/plot_mask_examples.py"
@@ -323,7 +329,7 @@ rule write_coco:
         "../../envs/figures.yaml"
     params:
         description=dataset_label,
-        made_from=keys_of("masks", "shards"),
+        made_from=mask_keys,
         code=code("write_coco.py"),
     script:
         "../scripts/write_coco.py"

@@ -4,7 +4,7 @@ from halfseen.logs import log_to
 
 log_to(snakemake.log[0])
 
-from halfseen.study.cleanup import cleanup_text, remove
+from halfseen.study.removal import cleanup_text, remove
 
 files = snakemake.params.files
 for path in files if snakemake.params.is_removed else ():

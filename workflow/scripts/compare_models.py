@@ -27,13 +27,7 @@ for model, path, key, predicted in zip(*inputs, strict=True):
     cells = own_cells(pd.read_parquet(predicted, filters=protocol)).set_index("image_id")
     for name, rows in cells.groupby("variant", sort=False):
         predictions[model, name] = rows.predicted.loc[manifest.image_id].to_numpy()
-table = model_table(
-    models,
-    predictions,
-    job.measures,
-    (job.pixels, job.whole) if job.pixels and job.whole else None,
-    snakemake.resources.mem_mb / 2,
-)
+table = model_table(models, predictions, job.measures, job.picture, snakemake.resources.mem_mb / 2)
 for name, rows in (
     ("table", table),
     ("patterns", pattern_table(table, job.models[0])),

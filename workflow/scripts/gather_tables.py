@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from halfseen.files import write_table, write_text
-from halfseen.study.results import with_records
+from halfseen.study.records import with_records
 from halfseen.tables import read_table
 
 for name, paths in snakemake.input.items():

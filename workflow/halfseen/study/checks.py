@@ -74,10 +74,10 @@ def _folder_problems(study, dataset):
             continue
         if not os.path.isdir(path):
             yield f"{where}: there is no folder {path}"
-    if row["kind"] == "torchvision" and (known := _torchvision_datasets()):
-        if row["name"] not in known:
-            near = did_you_mean(row["name"], known, count=3)
-            yield f"datasets.{dataset}.name: torchvision has no data set {row['name']!r}{near}"
+    known = _torchvision_datasets() if row["kind"] == "torchvision" else set()
+    if known and row["name"] not in known:
+        near = did_you_mean(row["name"], known, count=3)
+        yield f"datasets.{dataset}.name: torchvision has no data set {row['name']!r}{near}"
 
 
 # Networks
@@ -201,19 +201,17 @@ def size_problems(study: Study, dataset: str) -> list[str]:
 def _measure_problems(where, row, n, folds, dataset):
     if row["kind"] == "mutual_neighbors" and row["k"] >= n:
         yield f"{where}.k: {row['k']}, but {dataset} has {n} images; k must be below that"
-    components = row.get("components")
-    if row["kind"] in ("mean_squared_cca", "adjusted_cca") and components:
-        if components >= n - 1:
-            yield (
-                f"{where}.components: {components}, but CCA of the {n} images of {dataset} is 1 by "
-                f"construction from {n - 1} on; choose fewer"
-            )
-    if row["kind"] == "cross_validated_cca":
-        if n // folds < CCA_FOLD_IMAGES:
-            yield (
-                f"{where}: a fold of {dataset} has {n // folds} of {n} images; cross-validated CCA "
-                f"needs {CCA_FOLD_IMAGES}"
-            )
+    components = row.get("components") or 0
+    if row["kind"] in ("mean_squared_cca", "adjusted_cca") and components >= n - 1:
+        yield (
+            f"{where}.components: {components}, but CCA of the {n} images of {dataset} is 1 by "
+            f"construction from {n - 1} on; choose fewer"
+        )
+    if row["kind"] == "cross_validated_cca" and n // folds < CCA_FOLD_IMAGES:
+        yield (
+            f"{where}: a fold of {dataset} has {n // folds} of {n} images; cross-validated CCA "
+            f"needs {CCA_FOLD_IMAGES}"
+        )
 
 
 def class_sizes(study: Study, dataset: str) -> dict[str, int]:
@@ -222,7 +220,7 @@ def class_sizes(study: Study, dataset: str) -> dict[str, int]:
     An upper limit: images that cannot be decoded are counted as well.
     """
     row = study.config["datasets"][dataset]
-    if row["kind"] == "folder":
+    if row["kind"] == "folder" and row.get("root"):
         return _counted(Path(expanded(row["root"])))
     n, n_classes = row.get("n_images"), row.get("n_classes")
     if not (n and n_classes):

@@ -104,7 +104,7 @@ class Code:
         """(name, module, syntax trees) of what a root stands for itself."""
         if root.endswith(".py"):
             module = _Module("", Path(root))
-            yield "script", module, module.body
+            yield "script", module, [module.tree]
             return
         path, _, kind = root.removesuffix("]").partition("[")
         module_name, _, name = path.rpartition(".")
@@ -166,9 +166,9 @@ class _Module:
 
     def __init__(self, name, path):
         self.name, self.path = name, path
-        self.body = ast.parse(path.read_text(encoding="utf-8")).body
+        self.tree = ast.parse(path.read_text(encoding="utf-8"))
         self.names, self.imports, self.effects = {}, {}, []
-        for node in self.body:
+        for node in self.tree.body:
             if isinstance(node, ast.Import | ast.ImportFrom):
                 self.imports |= dict(_imports(node, path))
             elif isinstance(node, ast.Expr):

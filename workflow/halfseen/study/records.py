@@ -6,6 +6,11 @@ from pathlib import Path
 
 from halfseen.files import write_text
 
+# The columns of `artifacts.csv`.
+COLUMNS = (
+    "result", "stage", "dataset", "model", "file", "key", "made", "commit", "parameters",
+)  # fmt: skip
+
 
 class OtherKeyError(ValueError):
     """A file was made from other parameters than those that are expected of it."""
@@ -53,6 +58,19 @@ def records_below(folder: str | Path) -> dict[str, dict]:
         if path.stem.endswith(f"-{record['key']}") and "stage" in record:
             found[str(path)] = record
     return dict(sorted(found.items(), key=lambda item: item[1]["made"]))
+
+
+def with_records(rows: list[dict[str, str]]) -> list[dict[str, str]]:
+    """Rows of `artifact_rows` with `made`, the time in UTC, and `commit`: `COLUMNS`.
+
+    Both are empty of a file whose record is gone.
+    """
+    records = {row["record"]: {} for row in rows}
+    for path in records:
+        if Path(path).exists():
+            records[path] = {key: read_record(path)[key] for key in ("made", "commit")}
+    whole = [{"made": "", "commit": ""} | row | records[row["record"]] for row in rows]
+    return [{name: row[name] or "" for name in COLUMNS} for row in whole]
 
 
 def _stem(path):

@@ -2,9 +2,7 @@
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
 
-from halfseen.study.records import read_record
 from halfseen.study.study import FIGURE_MEASURES, Study
 
 # {table: (stage, file of the stage, what it is behind)}
@@ -30,10 +28,6 @@ TABLES = {
     "umap": ("umap", "table", "Figure 4, points"),
     "trustworthiness": ("umap", "trust", "how far UMAP can be trusted"),
 }
-# The columns of `artifacts.csv`.
-COLUMNS = (
-    "result", "stage", "dataset", "model", "file", "key", "made", "commit", "parameters",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -116,19 +110,6 @@ def artifact_rows(study: Study) -> list[dict[str, str]]:
         for stage in of_result
         for row in made[stage]
     ]
-
-
-def with_records(rows: list[dict[str, str]]) -> list[dict[str, str]]:
-    """Rows of `artifact_rows` with `made`, the time in UTC, and `commit`: `COLUMNS`.
-
-    Both are empty of a file whose record is gone.
-    """
-    records = {row["record"]: {} for row in rows}
-    for path in records:
-        if Path(path).exists():
-            records[path] = {key: read_record(path)[key] for key in ("made", "commit")}
-    whole = [{"made": "", "commit": ""} | row | records[row["record"]] for row in rows]
-    return [{name: row[name] or "" for name in COLUMNS} for row in whole]
 
 
 def _row(artifact):

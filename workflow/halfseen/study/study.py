@@ -476,14 +476,12 @@ class Study:
 
     def model_comparison(self, dataset):
         """Every representation of a data set against every other."""
-        rows = self.rows("models").items()
         features = self._of_models(self.features, dataset)
         parameters = {
             "models": self.models,
             "variants": self.variants,
-            "whole": self.whole,
             "measures": self.rows("measures"),
-            "pixels": next((name for name, row in rows if row["loader"] == "pixels"), None),
+            "picture": self._picture(),
             "protocol": self.protocols[0],
         }
         return self._artifact(
@@ -498,6 +496,11 @@ class Study:
             },
             job=parameters | {"features_keys": [made.key for made in features]},
         )
+
+    def _picture(self):
+        """The model that is the pixels themselves, and the variant that shows all of them."""
+        names = [name for name, row in self.rows("models").items() if row["loader"] == "pixels"]
+        return (names[0], self.whole) if names and self.whole else None
 
     def umap(self, dataset):
         """The joint UMAP of a data set's variants, for every model."""

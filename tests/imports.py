@@ -1,25 +1,10 @@
-"""Digests that say whether code or inputs are still the ones that made a result."""
+"""What a script of the workflow imports from the package, for tests of its environments."""
 
 import ast
 import functools
-import hashlib
-import json
 from pathlib import Path
 
-PACKAGE = Path(__file__).parent
-DIGEST_LENGTH = 16
-DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-
-
-def code_digest(script, package=PACKAGE):
-    """16 hex digits: digest of a script and of each `package` module it imports, transitively.
-
-    Comments, docstrings and formatting do not count; a module counts wherever in the code it is
-    imported. Snakemake compares it as a parameter, since editing an imported module reruns nothing
-    by itself. Raises ValueError for a relative import, which it could not follow.
-    """
-    files = {"script": Path(script)} | imported_files(script, package)
-    return content_digest({name: normalised_source(file) for name, file in files.items()})
+from halfseen.study.code import DOCUMENTED, PACKAGE
 
 
 def imported_files(script, package=PACKAGE):
@@ -33,14 +18,8 @@ def imported_files(script, package=PACKAGE):
     return files
 
 
-def content_digest(value):
-    """16 hex digits: digest of str, number, bool, None, list or dict, in whatever order of keys."""
-    text = json.dumps(value, sort_keys=True, allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:DIGEST_LENGTH]
-
-
 @functools.cache
-def normalised_source(path):
+def normalized_source(path):
     """The code of a file without comments, docstrings and formatting."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for node in ast.walk(tree):
