@@ -33,7 +33,7 @@ from halfseen.moments import grouped_moments, grouped_pair
 from halfseen.neighbor_search import nearest_others
 from halfseen.neighbors import sample_images
 from halfseen.nulls import permutation_rows, with_holm
-from halfseen.patterns import angular_map, angular_tree, pattern_rows, similarity_matrix
+from halfseen.patterns import PATTERNS, angular_map, angular_tree, pattern_rows, similarity_matrix
 from halfseen.representations import Representation
 from halfseen.similarity import COLUMNS, similarity_of_all
 
@@ -316,7 +316,12 @@ def _without_pixels(rows, picture):
 
 
 def pattern_table(table, reference):
-    """How each model's matrix of variants goes with the reference's, a row a measure and model."""
+    """How each model's matrix of variants goes with the reference's, a row a measure and model.
+
+    Empty for fewer than three variants, whose matrix has one cell and so no pattern.
+    """
+    if table.variant_x.nunique() < 3:
+        return pd.DataFrame(columns=[*PATTERNS, "measure"])
     tables = []
     for measure in table.measure.unique():
         own = table[(table.measure == measure) & (table.model_x == table.model_y)]

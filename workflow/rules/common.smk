@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 from snakemake.iocontainers import InputFiles, Wildcards
 
+
 def files(stage):
     """{name: path} of what a rule writes: the files of a stage."""
     return {name: f"results/{path}" for name, path in FILES[stage].items()}

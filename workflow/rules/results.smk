@@ -25,7 +25,6 @@ CHOICES = read_choices(
 PLACES = places(study)
 
 
-
 def listed_artifacts(wildcards):
     """The rows of the list of artifacts. A namespace, since `made_from` says when it is made anew."""
     return SimpleNamespace(rows=artifact_rows(study))

@@ -51,14 +51,23 @@ def snakemake_again(arguments, log=None):
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
         json.dump(GIVEN, file)
         file.flush()
-        command = [sys.executable, "-m", "snakemake", *arguments, "--snakefile", str(ROOT / "Snakefile")]
+        command = [
+            sys.executable,
+            "-m",
+            "snakemake",
+            *arguments,
+            "--snakefile",
+            str(ROOT / "Snakefile"),
+        ]
         command += ["--configfile", file.name, "--workflow-profile", "none"]
         command += ["--rerun-triggers", *TRIGGERS]
         done = subprocess.run(command, capture_output=True, text=True)
     if log:
         Path(log).write_text(done.stdout + done.stderr)
     if done.returncode:
-        raise WorkflowError(f"snakemake {' '.join(map(str, arguments))}:\n{done.stdout}{done.stderr}")
+        raise WorkflowError(
+            f"snakemake {' '.join(map(str, arguments))}:\n{done.stdout}{done.stderr}"
+        )
     return done.stdout
 
 
@@ -88,7 +97,9 @@ def requests_of_jobs(wildcards):
             of_job = Wildcards(fromdict=maker.get_wildcards(path))
             asked = dict(maker.expand_resources(of_job, InputFiles(), attempt=1).items())
             on_gpu = bool(asked.get("gpu")) or "gpu" in asked.get("gres", "")
-            known = {key: asked[key] for key in ("mem_mb", "runtime") if type(asked.get(key)) is int}
+            known = {
+                key: asked[key] for key in ("mem_mb", "runtime") if type(asked.get(key)) is int
+            }
             requests[path] = known | {"threads": asked["_cores"], "gpu": on_gpu}
     return requests
 

@@ -33,5 +33,7 @@ for name, rows in (
     ("patterns", pattern_table(table, job.models[0])),
     ("map", map_table(table)),
 ):
-    write_table(snakemake.output[name], rows.assign(dataset=snakemake.wildcards.dataset))
+    write_table(
+        snakemake.output[name], rows.assign(dataset=snakemake.wildcards.dataset), may_be_empty=True
+    )
 write_record(snakemake.output.record, job.record, job.commit)

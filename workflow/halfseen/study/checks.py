@@ -28,6 +28,7 @@ def check_study(study: Study) -> None:
     """
     problems = [
         *_role_problems(study),
+        *_variant_problems(study),
         *_fold_problems(study),
         *(line for name in study.datasets for line in _folder_problems(study, name)),
         *(line for name in study.models for line in network_problems(study, name)),
@@ -47,6 +48,11 @@ def _role_problems(study):
                 f"variants: {', '.join(names)} all have `role: {role}`; give `role: null` to all "
                 "but one"
             )
+
+
+def _variant_problems(study):
+    if len(study.variants) < 2:
+        yield f"studies.{study.name}.variants: there is one; similarity compares two or more"
 
 
 def _fold_problems(study):

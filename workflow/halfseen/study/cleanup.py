@@ -101,6 +101,8 @@ def _plain(results, studies):
             if study is None or name not in figures(study):
                 paths = [folder / "figures" / f"{name}.{suffix}" for suffix in figure.suffixes]
                 yield from _existing(*paths, folder / f"{name}.csv")
+                for kind in ("logs", "benchmarks"):
+                    yield from sorted((results / kind).glob(f"*/{folder.name}/{name}.*"))
         of_datasets = sorted((folder / "figures").glob("masks_of_*.*"))
         for path in of_datasets:
             if study is None or path.stem.removeprefix("masks_of_") not in study.datasets:
