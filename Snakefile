@@ -23,6 +23,8 @@ from snakemake.utils import min_version
 min_version("9.27")
 
 ROOT = Path(workflow.basedir)
+if set("{}") & set(str(ROOT)):
+    raise WorkflowError(f"Snakemake cannot run from a folder with braces in its path; move {ROOT}")
 # The one entry that lets rules and every job's script import the package; Absolute imports only.
 sys.path.insert(0, str(ROOT / "workflow"))
 

@@ -7,6 +7,7 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from killed import killing
 from PIL import Image
 from workflow_copy import Study, copy_workflow
@@ -259,3 +260,33 @@ def test_a_file_of_another_key_is_refused_with_both_keys(new_study):
     stale = features.replace(key, 12 * "2")
     output = study.run(stale, expect_success=False)
     assert f"under the key {12 * '2'} came from other parameters; now it is" in output
+
+
+def test_a_folder_that_snakemake_cannot_run_from_is_refused_at_once(root, tmp_path):
+    study = Study(copy_workflow(root, tmp_path / "mine {v2}"), tmp_path)
+    shutil.copy(root / "tests/study/config.yaml", tmp_path)
+    output = study.run("--dry-run", expect_success=False)
+    assert "cannot run from a folder with braces in its path; move" in output
+
+
+def test_rows_in_a_file_of_their_own_and_a_folder_of_any_name_make_a_whole_study(root, tmp_path):
+    home = tmp_path / "My study (v2) 50% René's"
+    home.mkdir()
+    study = Study(copy_workflow(root, home / "half seen"), home)
+    draw_folder(home / "pictures")
+    shutil.copy(root / "tests/study/config.yaml", home)
+    mine = study.config()
+    configure(mine, home / "pictures")
+    own = {"title": "Mine", "variants": ["original", "foreground", "background"]}
+    mine["studies"] = {"mine": mine["studies"]["minute"] | own}
+    tables = ("datasets", "segmenters", "models", "studies", "umap", "neighbors")
+    rows = {name: mine[name] for name in tables} | {"folds": 4, "bootstrap": {"level": 0.9}}
+    (home / "mine.yaml").write_text(yaml.safe_dump(rows))
+    output = study.run("--configfile", home / "mine.yaml", "--config", "study=mine")
+    assert "results/mine/report.html" in output
+    report = (home / "results/mine/report.html").read_text()
+    assert "over 4 folds" in report
+    assert "90 % intervals" in report
+    listed = pd.read_csv(home / "results/mine/artifacts.csv")
+    assert (listed.key.str.fullmatch("[0-9a-f]{12}") & listed.made.notna()).all()
+    assert set(listed.file.map(lambda path: (home / path).exists())) == {True}

@@ -38,8 +38,8 @@ sys.path.insert(0, str(ROOT / "workflow"))
 from halfseen import encoder_checks  # noqa: E402
 from halfseen.devices import default_batch_size, keep_freed_memory, use_threads  # noqa: E402
 from halfseen.encoders import Encoder, best_memory_format  # noqa: E402
-from halfseen.extraction import feature_inputs, update_features  # noqa: E402
-from halfseen.features import read_features  # noqa: E402
+from halfseen.extraction import encode_variants  # noqa: E402
+from halfseen.features import read_features, write_features  # noqa: E402
 from halfseen.geometry import resize_and_crop  # noqa: E402
 from halfseen.shards import PROVENANCE, write_shard  # noqa: E402
 from halfseen.variants import visible_pixels  # noqa: E402
@@ -96,7 +96,7 @@ class Pictures:
             blank = {name: [0 if isinstance(of, str) else ""] for name, of in PROVENANCE.items()}
             shard = {name: value * len(rows) for name, value in blank.items()}
             shard |= {"image_ids": ids[first::2], "masks": self.masks[first::2]}
-            write_shard(path, shard | {"images": images[first::2]}, {})
+            write_shard(path, shard | {"images": images[first::2]})
 
 
 class MaskedImages(Dataset):
@@ -153,9 +153,10 @@ def extract(pictures, encoder, path):
         (encoder_checks.FirstBatch, "check_once_more"),
     ]
     with seconds_of(*checks) as seconds:
-        inputs = feature_inputs(pictures.shards, pictures.manifest, {}, 0, "")
-        given = (path, pictures.shards, pictures.manifest, VARIANTS, inputs)
-        update_features(*given, lambda: encoder, None, "bench")
+        ids = pictures.manifest.image_id.tolist()
+        encode = encode_variants(pictures.shards, ids, lambda: encoder, None, "bench")
+        keys = {name: f"{path} {name}" for name in VARIANTS}
+        write_features(path, "", keys, VARIANTS, pictures.manifest, encode)
     return sum(seconds)
 
 

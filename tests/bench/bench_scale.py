@@ -19,6 +19,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import h5py
 import yaml
 from show import COLUMNS, write_rows
 
@@ -26,9 +27,10 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
 
 import slurm_cluster  # noqa: E402
+from workflow_copy import Study  # noqa: E402
 
 N_MODELS, LEAST_JOBS = (10, 25, 50), 1500
-SHARDS, FEATURES = (1, 2, 4), "results/features/emoji_scenes/image_statistics.h5"
+SHARDS = (1, 2, 4)
 JOBS_HERE, JOBS_ON_SLURM = 20, 8
 NOTHING = """
 rule all:
@@ -147,9 +149,13 @@ def splits(folder):
 
         minute(folder, split)
         shutil.rmtree(folder / "results", ignore_errors=True)
-        snakemake(folder, "--cores", "2", "fetch_all_weights", "results/manifests/emoji_scenes.csv")
-        wall, _ = snakemake(folder, "--cores", "2", FEATURES)
-        found = (folder / FEATURES).read_bytes()
+        study, names = Study(ROOT, folder), {"dataset": "emoji_scenes"}
+        manifest = study.path("manifests", "manifest", **names)
+        features = study.path("features", "features", **names, model="image_statistics")
+        snakemake(folder, "--cores", "2", "fetch_all_weights", manifest)
+        wall, _ = snakemake(folder, "--cores", "2", features)
+        with h5py.File(folder / features) as file:
+            found = {name: file[name]["features"][:].tobytes() for name in file}
         first = first or found
         rows.append({"shards": n, "seconds": wall, "same_bytes": found == first})
     return rows

@@ -93,7 +93,8 @@ def _study_data(study):
     """What the page's code needs to know of the study."""
     variants = study["variants"]
     return {
-        name: study[name] for name in ("labels", "datasets", "models", "reference", "masking")
+        name: study[name]
+        for name in ("labels", "datasets", "models", "reference", "masking", "level")
     } | {
         "variants": list(variants),
         "keeps": {name: row["keep"] for name, row in variants.items()},

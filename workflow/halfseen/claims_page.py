@@ -16,12 +16,12 @@ CLASSES = {
 WIDTH_PX, HEIGHT_PX = 220, 40
 
 
-def claims_page(claims, cells, title, labels, meaning):
+def claims_page(claims, cells, title, labels, meaning, level=0.95):
     """The page, HTML text, of the two tables of `halfseen.claims.judge_claims`.
 
     `title` is that of the study, `labels` {"datasets", "models": {name: label}}, `meaning` a
     sentence on what its masks mean. Tested claims come first, then questions, then what could not
-    be tested, each in the order of the ledger.
+    be tested, each in the order of the ledger. `level` is that of the intervals.
     """
     told = claims[claims.verdict != NOT_TESTED]
     parts = [
@@ -31,7 +31,7 @@ def claims_page(claims, cells, title, labels, meaning):
         _cards("What the paper says", told[told.kind == "claim"], cells, labels),
         _cards("What the paper asks", told[told.kind == "question"], cells, labels),
         _untested(claims[claims.verdict == NOT_TESTED]),
-        READING,
+        READING.format(level=f"{100 * level:g} %"),
     ]
     lead = f"arXiv 2306.01398, statement by statement, on the study “{title}”."
     return page("What of the paper holds", lead, "\n".join(filter(None, parts)), STYLE)
@@ -112,7 +112,7 @@ def _cell_table(cells, labels):
             "Of": cells.each,
             "Verdict": [f"{SIGNS[verdict]} {verdict}" for verdict in cells.verdict],
             "Effect": cells.effect.map(_number),
-            "95 % interval": [
+            "Interval": [
                 f"{_number(low)} to {_number(high)}" if low != "" else "none"
                 for low, high in zip(cells.low, cells.high, strict=True)
             ],
@@ -123,7 +123,7 @@ def _cell_table(cells, labels):
     parts = cells.part.unique()
     return "".join(
         (f'<p class="asked">{minus_signs(part)}</p>' if len(parts) > 1 else "")
-        + html_table(rows[cells.part == part], numbers=("Effect", "95 % interval"))
+        + html_table(rows[cells.part == part], numbers=("Effect", "Interval"))
         for part in parts
     )
 
@@ -221,7 +221,7 @@ READING = """<h2>How to read this</h2>
 <div class="reading">
 <p>A claim is an expression over the study's tables, asked of each cell that it speaks of: every
 model on every data set, and what else it names. Models are encoders with trained weights; baselines
-and untrained networks are left out. A cell holds where the whole 95 % interval lies on the side
+and untrained networks are left out. A cell holds where the whole {level} interval lies on the side
 that was asked for, fails where it lies on the other, and is undecided else. A claim <b>holds</b> if
 all of its cells do, <b>does not hold</b> if one of them fails, and is <b>undecided</b> else, or if
 a part of it could not be tested. The effect that is drawn is that of the cell that decides; the

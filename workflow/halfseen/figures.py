@@ -248,7 +248,7 @@ def plot_dose_response(table, labels, colors):
     """Balanced accuracy, and similarity with the original, by how much of the image is shown.
 
     A panel per quantity and data set (rows) and model (column), a line per kind of circle with the
-    95 % intervals, dashes where nothing known scores. `table` is that of `dose_table`; `colors`
+    intervals, dashes where nothing known scores. `table` is that of `dose_table`; `colors`
     {kind of circle: colour}.
     """
     quantities = table.quantity.unique()

@@ -88,10 +88,12 @@ class Variants:
         return replace(self, features=features, manifest=manifest)
 
 
-def tables_of_model(variants, measures, settings, rng, memory_mb):
+def tables_of_model(variants, measures, settings, rng, memory_mb, level=0.95):
     """All tables of one model, {name: table}; `settings` is the config's `similarity`."""
     return {
-        "table": similarity_table(variants, measures, settings["jackknife_groups"], rng, memory_mb),
+        "table": similarity_table(
+            variants, measures, settings["jackknife_groups"], rng, memory_mb, level
+        ),
         "calibration": calibration_table(
             variants, measures, settings["permutations"], settings["permuted_images"], rng
         ),
@@ -110,7 +112,7 @@ def _of_moments(measures):
 # Every value
 
 
-def similarity_table(variants, measures, n_groups, rng, memory_mb):
+def similarity_table(variants, measures, n_groups, rng, memory_mb, level=0.95):
     """Every measure of every ordered pair of variants: the columns `similarity.COLUMNS`.
 
     Intervals are those of the jackknife over `n_groups` groups of images, near-duplicates together;
@@ -122,7 +124,7 @@ def similarity_table(variants, measures, n_groups, rng, memory_mb):
     tables = []
     if of_moments:
         parts = variants.represented(groups=groups)
-        tables.append(similarity_of_all(parts, of_moments, memory_mb=memory_mb).table)
+        tables.append(similarity_of_all(parts, of_moments, level=level, memory_mb=memory_mb).table)
     for name, row in measures.items():
         if name not in of_moments:
             tables.append(_local_table(variants, name, row, memory_mb))

@@ -194,6 +194,7 @@ rule judge_claims:
         datasets=study.column("datasets", "kind"),
         models=trained_models(study),
         choices=choices_for_claims(study, MEASURE_KINDS),
+        level=config["bootstrap"]["level"],
         labels=labels_of("datasets", "models"),
         notes=study.column("datasets", "mask_note"),
         printed=digest_of("resources/paper_table1.csv"),

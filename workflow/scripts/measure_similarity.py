@@ -25,6 +25,7 @@ tables = tables_of_model(
     job.similarity,
     np.random.default_rng(job.seed),
     snakemake.resources.mem_mb / 2,
+    job.level,
 )
 for name, table in tables.items():
     table = table.rename(columns={"x": "variant_x", "y": "variant_y"})

@@ -74,6 +74,7 @@ def atlas_settings(study: Study, labels: dict) -> dict:
         "measures": study.rows("measures"),
         "places": places(study),
         "reference": study.whole,
+        "level": f"{100 * study.config['bootstrap']['level']:g} %",
         "masking": masking_labels(study, labels),
         "passing": study.config["passing_masks"],
     }

@@ -46,6 +46,14 @@ ALWAYS_MEASURED = {"angular_procrustes", "debiased_cka", "linear_cka"}
 FIGURE_MEASURES = {"figure2_cca": "mean_squared_cca", "figure3_cka": "linear_cka"}
 
 
+# Methods of `Study` whose answers are kept: they hash folders, code and rows.
+CACHED = (
+    "dataset", "manifest", "shard", "masks", "features", "probes", "similarity", "neighbors",
+    "umap", "probe_comparison", "model_comparison", "_images", "_image_code", "_masking",
+    "_fingerprint",
+)  # fmt: skip
+
+
 class Study:
     """The study `name` of a checked configuration `config` without labels.
 
@@ -59,8 +67,8 @@ class Study:
         self.datasets, self.models = self.selected["datasets"], self.selected["models"]
         self.variants, self.protocols = self.selected["variants"], self.selected["probes"]
         self._code = code or Code()
-        for stage in ("manifest", "masks", "features", "probes", "similarity", "neighbors", "umap"):
-            setattr(self, stage, cache(getattr(self, stage)))
+        for name in CACHED:
+            setattr(self, name, cache(getattr(self, name)))
 
     # Rows
 
@@ -431,6 +439,7 @@ class Study:
         parameters = {"variants": self.variants, "roles": self.roles}
         parameters |= {"measures": self.rows("measures")}
         parameters |= {name: self.config[name] for name in ("similarity", "seed")}
+        parameters["level"] = self.config["bootstrap"]["level"]
         return self._of_features("similarity", dataset, model, parameters, *self._measure_kinds())
 
     def neighbors(self, dataset, model):

@@ -30,7 +30,7 @@ function rowsOf(name) {
 const levelsOf = (rows, key) => [...new Set(rows.map((row) => row[key]))];
 const part = (id, name) => document.querySelector(`#${id} [data-${name}]`);
 const fixed = (value, digits = 3) => value === null || value === undefined ? "–" : value.toFixed(digits).replace("-", "−");
-const interval = (row) => row.low === null || row.low === undefined ? null : `95 % interval ${fixed(row.low)} to ${fixed(row.high)}`;
+const interval = (row) => row.low === null || row.low === undefined ? null : `${data.level} interval ${fixed(row.low)} to ${fixed(row.high)}`;
 const swatch = (variant) => element("i", { class: "swatch", style: `background:${data.colors[variant]}` });
 // The same mark that the variant has in a plot.
 const glyph = (variant) => element("i", { class: "glyph", "aria-hidden": "true", style: `color:${data.colors[variant]}` }, GLYPHS[data.variants.indexOf(variant) % GLYPHS.length]);
