@@ -10,7 +10,7 @@ export PATH := $(BIN):$(PATH)
 export PYTHONNOUSERSITE := 1
 SNAKEMAKE := snakemake --cores $(CORES)
 
-.PHONY: study paper_subset test lint bench masks-report weights lock cancel_slurm clean
+.PHONY: study paper_subset test lint bench masks-report weights networks lock cancel_slurm clean
 
 study: $(VENV)/installed
 	$(SNAKEMAKE)
@@ -50,6 +50,10 @@ bench: weights
 # The masks' IoU with exact ones: on drawn scenes and, where HALFSEEN_DATA names them, on real outlines. 20 minutes.
 masks-report: weights
 	python tests/bench/bench_masks.py
+
+# The list of the networks that timm and torchvision can build, by which rows are checked; after an upgrade of either.
+networks: $(VENV)/installed
+	cd workflow && python -m halfseen.network_list resources/networks.csv
 
 # uv only resolves here; pip installs what the file says.
 lock:

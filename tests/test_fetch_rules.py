@@ -8,6 +8,7 @@ from collections import Counter
 
 import pytest
 import yaml
+from killed import killing
 from workflow_copy import Study, copy_workflow, started_jobs
 
 WEIGHTS = b"not a network, but fetched like one" * 100
@@ -131,6 +132,41 @@ def test_another_archive_is_fetched_and_unpacked_anew_and_a_damaged_one_is_named
     archive.unlink()
     assert study.jobs(*targets(study)) == Counter(fetch_archive=1, fetch_dataset=1)
     assert picture.read_bytes() == b"another picture"
+
+
+def test_an_unpacking_that_is_killed_leaves_nothing_that_looks_finished(new_study, tmp_path):
+    study = new_study("killed")
+    folder = targets(study)[0]
+    output = study.run(folder, expect_success=False, **killing(tmp_path, "fetch_dataset"))
+    assert "Error in rule fetch_dataset" in output
+    assert not (study.folder / folder).exists()
+    study.run(folder)
+    assert (study.folder / folder / "pictures/set/a/1.png").read_bytes() == b"a picture" * 9
+
+
+def test_a_hash_that_nobody_knows_stops_a_run_and_the_command_that_it_prints_goes_on(new_study):
+    study = new_study("unknown")
+
+    def forget(config):
+        config["archives"]["tiny_set"]["sha256"] = None
+        del config["archives"]["tiny_set"]["sources"][:2]
+
+    study.edit_config(forget)
+    folder = targets(study)[0]
+    assert started_jobs(study.run("--dry-run", folder)) == Counter(fetch_archive=1, fetch_dataset=1)
+    output = study.run(folder, expect_success=False)
+    assert "No hash is known of 1 file(s)" in output
+    assert started_jobs(output) == Counter()
+    arguments = re.search(r"snakemake --cores 1 (--config study=minute -- .*)", output)[1]
+    lock = study.workflow / "workflow/resources/archives.lock.yaml"
+    try:
+        study.run(*arguments.split())
+        assert yaml.safe_load(lock.read_text())["tiny_set"]["sha256"] == hashes(ARCHIVE)["sha256"]
+        output = study.run("--until", "fetch_dataset", "write_manifest", expect_success=False)
+        assert "No hash is known" not in output
+        assert "Finished jobid: " in output
+    finally:
+        lock.unlink(missing_ok=True)
 
 
 def test_offline_names_all_that_is_missing_before_anything_starts(site, new_study):

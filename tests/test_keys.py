@@ -203,6 +203,20 @@ def test_a_hash_that_nobody_knows_is_taken_from_the_lock_file_or_said(
     assert study.without_hash() == {"weights": [], "archives": []}
 
 
+def test_a_job_asks_for_more_memory_with_its_networks_and_its_images(root):
+    config = yaml.safe_load((root / "config.yaml").read_text())
+    check_config(config, root / "workflow/schemas/config.schema.yaml")
+    study = Study(config, "paper", code=CODE)
+    # SAM ViT-H beside the images, and a detector for names of classes.
+    assert study.memory_mb("build_shard", "aircraft") == 4000 + 12000 + 4000
+    assert study.memory_mb("build_shard", "emoji_scenes") == 4000
+    assert study.memory_mb("extract_features", "cifar100") == 4000
+    assert study.memory_mb("count_neighbors", "cifar100") == 2000 + int(3 * 6e4 * 5 * 2048 * 4e-6)
+    assert {rule: study.minutes(rule) for rule in ("fit_probes", "embed_umap")} == {
+        "fit_probes": 480, "embed_umap": 240,
+    }  # fmt: skip
+
+
 # Folders of a user's own
 
 

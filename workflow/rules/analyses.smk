@@ -10,8 +10,8 @@ rule fit_probes:
     conda:
         "../../envs/torch.yaml"
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(480),
+        mem_mb=memory("fit_probes"),
+        runtime=minutes("fit_probes"),
     params:
         job=job("probes"),
     script:
@@ -31,8 +31,8 @@ rule compare_probes:
     conda:
         "../../envs/analysis.yaml"
     resources:
-        mem_mb=growing(8000),
-        runtime=growing(120),
+        mem_mb=memory("compare_probes"),
+        runtime=minutes("compare_probes"),
     params:
         job=job("probe_comparisons"),
     script:
@@ -51,8 +51,8 @@ rule measure_similarity:
     conda:
         "../../envs/torch.yaml"
     resources:
-        mem_mb=growing(8000),
-        runtime=growing(60),
+        mem_mb=memory("measure_similarity"),
+        runtime=minutes("measure_similarity"),
     params:
         job=job("similarity"),
     script:
@@ -72,8 +72,8 @@ rule compare_models:
     conda:
         "../../envs/torch.yaml"
     resources:
-        mem_mb=growing(8000),
-        runtime=growing(120),
+        mem_mb=memory("compare_models"),
+        runtime=minutes("compare_models"),
     params:
         job=job("model_comparisons"),
     script:
@@ -92,8 +92,8 @@ rule count_neighbors:
     conda:
         "../../envs/torch.yaml"
     resources:
-        mem_mb=growing(study.neighbor_memory_mb),
-        runtime=growing(60),
+        mem_mb=memory("count_neighbors"),
+        runtime=minutes("count_neighbors"),
     params:
         job=job("neighbors"),
     script:
@@ -113,8 +113,8 @@ rule embed_umap:
     conda:
         "../../envs/torch.yaml"
     resources:
-        mem_mb=growing(8000),
-        runtime=growing(240),
+        mem_mb=memory("embed_umap"),
+        runtime=minutes("embed_umap"),
     params:
         job=job("umap"),
     script:

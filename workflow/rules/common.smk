@@ -1,14 +1,6 @@
 """What the rules look up: the files of the study and what its jobs are given. `halfseen.study` knows it all."""
 
-import csv
-import io
-import json
-import subprocess
-import tempfile
-from functools import cache
 from types import SimpleNamespace
-
-from snakemake.iocontainers import InputFiles, Wildcards
 
 
 def files(stage):
@@ -42,25 +34,11 @@ def inputs(stage):
     return paths
 
 
-def parts_of(wildcards):
-    """The input of a job that gathers parts: them and the manifest."""
-    made = artifact("features", wildcards)
-    parts = study.parts(wildcards.dataset, wildcards.model)
-    return {"manifest": made.input_paths["manifest"], "parts": parts}
-
-
 def job(stage):
     """What a job is given beside its files. A namespace, which Snakemake never compares: the path has its key."""
 
     def given(wildcards):
-        made = artifact(stage, wildcards)
-        told = {
-            "record": made.record,
-            "expected": made.expected,
-            "fetched": made.fetched,
-            "commit": COMMIT,
-        }
-        return SimpleNamespace(**made.job, **told)
+        return SimpleNamespace(**artifact(stage, wildcards).given(COMMIT))
 
     return given
 
@@ -83,17 +61,19 @@ def keys_of(*stages):
     return keys
 
 
-def labels_of(*tables):
-    """{table: {name: label}} of what the study selects, so that other rows redraw nothing."""
-    return {
-        table: {name: LABELS[table][name] for name in study.selected[table]} for table in tables
-    }
+def memory(rule):
+    """A function of a job's attempt: tried again, it gets as much memory once more."""
+
+    def memory_mb(wildcards, attempt):
+        return study.memory_mb(rule, wildcards.dataset) * attempt
+
+    return memory_mb
 
 
-def growing(amount):
-    """A function of a job's attempt: tried again, it gets `amount`, a number or a function of the data set, more."""
+def minutes(rule):
+    """The same of its minutes."""
 
-    def grown(wildcards, attempt):
-        return (amount(wildcards.dataset) if callable(amount) else amount) * attempt
+    def runtime(wildcards, attempt):
+        return study.minutes(rule) * attempt
 
-    return grown
+    return runtime

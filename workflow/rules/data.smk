@@ -11,8 +11,8 @@ rule write_manifest:
         "../../envs/torch.yaml"
     threads: 2
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(120),
+        mem_mb=memory("write_manifest"),
+        runtime=minutes("write_manifest"),
     params:
         job=job("manifests"),
     script:
@@ -32,8 +32,8 @@ rule build_shard:
     conda:
         "../../envs/torch.yaml"
     resources:
-        mem_mb=growing(study.shard_memory_mb),
-        runtime=growing(240),
+        mem_mb=memory("build_shard"),
+        runtime=minutes("build_shard"),
     params:
         job=job("shards"),
     script:
@@ -52,8 +52,8 @@ rule assess_masks:
     conda:
         "../../envs/analysis.yaml"
     resources:
-        mem_mb=growing(2000),
-        runtime=growing(60),
+        mem_mb=memory("assess_masks"),
+        runtime=minutes("assess_masks"),
     params:
         job=job("masks"),
     script:

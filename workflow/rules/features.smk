@@ -4,6 +4,13 @@ IN_PARTS = [name for name in config["datasets"] if name not in AT_ONCE]
 NEVER = "(?!)"
 
 
+def parts_of(wildcards):
+    """The input of a job that gathers parts: them and the manifest."""
+    made = artifact("features", wildcards)
+    parts = study.parts(wildcards.dataset, wildcards.model)
+    return {"manifest": made.input_paths["manifest"], "parts": parts}
+
+
 # Models and data sets run side by side; one thread each is faster in sum than more for one. A variant that an earlier
 # file holds under its key is taken over.
 rule extract_features:
@@ -20,8 +27,8 @@ rule extract_features:
     conda:
         "../../envs/torch.yaml"
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(240),
+        mem_mb=memory("extract_features"),
+        runtime=minutes("extract_features"),
     params:
         job=job("features"),
     script:
@@ -43,8 +50,8 @@ rule extract_part:
     conda:
         "../../envs/torch.yaml"
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(240),
+        mem_mb=memory("extract_part"),
+        runtime=minutes("extract_part"),
     params:
         job=job("features"),
     script:
@@ -66,8 +73,8 @@ rule gather_features:
     conda:
         "../../envs/torch.yaml"
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(60),
+        mem_mb=memory("gather_features"),
+        runtime=minutes("gather_features"),
     params:
         job=job("features"),
     script:

@@ -78,8 +78,8 @@ rule fetch_dataset:
     conda:
         "../../envs/torch.yaml"
     resources:
-        mem_mb=growing(2000),
-        runtime=growing(120),
+        mem_mb=memory("fetch_dataset"),
+        runtime=minutes("fetch_dataset"),
     params:
         job=job("datasets"),
     script:

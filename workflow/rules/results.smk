@@ -25,6 +25,13 @@ CHOICES = read_choices(
 PLACES = places(study)
 
 
+def labels_of(*tables):
+    """{table: {name: label}} of what the study selects, so that other rows redraw nothing."""
+    return {
+        table: {name: LABELS[table][name] for name in study.selected[table]} for table in tables
+    }
+
+
 def listed_artifacts(wildcards):
     """The rows of the list of artifacts. A namespace, since `made_from` says when it is made anew."""
     return SimpleNamespace(rows=artifact_rows(study))

@@ -1,3 +1,13 @@
+import csv
+import io
+import json
+import subprocess
+import tempfile
+from functools import cache
+
+from snakemake.iocontainers import InputFiles, Wildcards
+
+
 localrules:
     clean,
     plan,
@@ -37,8 +47,9 @@ def refuse_unknown_hashes(jobs):
     unknown = study.without_hash()
     paths = {study.weight_path(name) for name in unknown["weights"]}
     paths |= {study.archive_path(name) for name in unknown["archives"]}
-    wanted = sorted({path for job in jobs for path in map(str, job.input) if path in paths})
-    if wanted and any(not job.rule.name.startswith("fetch_") for job in jobs):
+    readers = [job for job in jobs if job.rule.name != "fetch_all_weights"]
+    wanted = sorted({path for job in readers for path in map(str, job.input) if path in paths})
+    if wanted:
         raise WorkflowError(
             f"No hash is known of {len(wanted)} file(s), so nothing can be named after what it was made from. Fetch "
             "them first; that records their hashes in workflow/resources:\n"

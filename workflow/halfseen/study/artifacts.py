@@ -168,6 +168,11 @@ class Artifact:
         made = [one for each in self.inputs.values() for one in _listed(each)]
         return {one.path("record"): one.key for one in made}
 
+    def given(self, commit: str | None) -> dict:
+        """All that its script is given beside paths: `job`, its record and what it expects."""
+        told = {"record": self.record, "expected": self.expected, "fetched": self.fetched}
+        return self.job | told | {"commit": commit}
+
 
 def _listed(made):
     return made if isinstance(made, list) else [made]

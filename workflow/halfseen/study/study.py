@@ -36,7 +36,23 @@ USE_KEYS = {
 HOW_KEYS = {"weights", "batch_size", "compile", "device", "folder"}
 # The kinds of variants that look at the mask of the object.
 MASKED = {"foreground", "background"}
-# What a job needs beside 4 GB for the images and MobileSAM: weights, and activations at 1024 px.
+# What a job of each rule asks for at first: MB, and minutes.
+REQUESTS = {
+    "fetch_dataset": (2000, 120),
+    "write_manifest": (4000, 120),
+    "build_shard": (4000, 240),
+    "assess_masks": (2000, 60),
+    "extract_features": (4000, 240),
+    "extract_part": (4000, 240),
+    "gather_features": (4000, 60),
+    "fit_probes": (4000, 480),
+    "compare_probes": (8000, 120),
+    "measure_similarity": (8000, 60),
+    "compare_models": (8000, 120),
+    "count_neighbors": (2000, 60),
+    "embed_umap": (8000, 240),
+}
+# What a segmenter needs beside MobileSAM's: weights, and activations at 1024 px.
 NETWORK_MB = {"sam_vit_h": 12000, "sam_vit_l": 8000, "sam_vit_b": 4000}
 DETECTOR_MB = 4000
 # In the place of a hash that nobody knows before the first download.
@@ -575,13 +591,20 @@ class Study:
 
     # What a job asks for
 
-    def shard_memory_mb(self, dataset):
-        """Memory of a job that segments: a network's weights and its activations."""
+    def memory_mb(self, rule, dataset):
+        """Memory in MB that a job of a rule asks for at its first attempt."""
         row = self.config["datasets"][dataset]
-        network = NETWORK_MB.get(self.config["segmenters"][row["segmenter"]]["kind"], 0)
-        return 4000 + network + DETECTOR_MB * len(self.detector_files(row))
+        memory = REQUESTS[rule][0]
+        if rule == "build_shard":
+            # The weights and the activations of a network.
+            memory += NETWORK_MB.get(self.config["segmenters"][row["segmenter"]]["kind"], 0)
+            memory += DETECTOR_MB * len(self.detector_files(row))
+        if rule == "count_neighbors":
+            # Three times what 2048 numbers an image take.
+            n_images = row.get("n_images") or 10_000
+            memory += int(3 * n_images * len(self.variants) * 2048 * 4 / 1e6)
+        return memory
 
-    def neighbor_memory_mb(self, dataset):
-        """Memory of a job that looks for neighbors: three times what 2048 numbers an image take."""
-        n_images = self.config["datasets"][dataset].get("n_images") or 10_000
-        return 2000 + int(3 * n_images * len(self.variants) * 2048 * 4 / 1e6)
+    def minutes(self, rule):
+        """Minutes that a job of a rule asks for at its first attempt."""
+        return REQUESTS[rule][1]
