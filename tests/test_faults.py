@@ -78,8 +78,7 @@ def contents(study):
     for path in keyed(study):
         name = path.removeprefix(str(study.folder))
         if "/features/" in path:
-            with h5py.File(path) as file:
-                found[name] = {variant: file[variant]["features"][:].tobytes() for variant in file}
+            found[name] = contents_of_features(path)
         else:
             found[name] = Path(path).read_bytes()
     return found
@@ -118,6 +117,26 @@ def test_a_kill_in_any_stage_after_a_changed_row_leaves_what_an_undisturbed_run_
     study.edit_config(lambda config: config.update(seed=7))
     assert "Nothing to be done" in study.run(*targets(study))
     assert contents(study) == first
+
+
+def test_a_kill_of_a_part_or_of_what_gathers_them_leaves_what_one_job_leaves(new_study):
+    study = new_study(lambda config: config["models"]["net"].update(batch_size=4))
+    whole = study.path("features", "features", **NAMES)
+    study.run(whole)
+    expected = contents_of_features(study.folder / whole)
+    (study.folder / whole).unlink()
+    study.edit_config(lambda config: config["datasets"]["mine"].update(extraction_shards=2))
+    for rule in ("extract_part", "gather_features"):
+        output = study.run(whole, expect_success=False, **killing(study.folder, rule))
+        assert f"Error in rule {rule}" in output
+        assert not (study.folder / whole).exists()
+    study.run(whole)
+    assert contents_of_features(study.folder / whole) == expected
+
+
+def contents_of_features(path):
+    with h5py.File(path) as file:
+        return {variant: file[variant]["features"][:].tobytes() for variant in file}
 
 
 def test_a_changed_network_whose_job_is_killed_is_not_shown_under_the_old_numbers(new_study):

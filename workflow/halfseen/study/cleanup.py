@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from halfseen.study.artifacts import RULES
+from halfseen.study.code import Code
 from halfseen.study.fingerprints import MissingFolderError
 from halfseen.study.records import records_below
 from halfseen.study.results import FIGURES, PAGES, TABLES, figures
@@ -25,7 +26,8 @@ def unneeded_files(config: dict, results: str = "results") -> dict[str, int]:
     What has no record and is no result, log or benchmark by name is somebody's own and stays, and
     so does all of a data set whose root is not there now: what it needs cannot be told.
     """
-    studies = [Study(config, name, results) for name in config["studies"]]
+    code = Code()
+    studies = [Study(config, name, results, code) for name in config["studies"]]
     keys, unknown = set(), set()
     for study in studies:
         for name in study.datasets:
