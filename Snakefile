@@ -85,6 +85,8 @@ wildcard_constraints:
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/lookups.smk"
+include: "workflow/rules/runs.smk"
 include: "workflow/rules/files.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/features.smk"

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 
 def files(stage):
-    """{name: path} of what a rule writes: the files of a stage."""
+    """The paths of the files of a stage by name, which its rule writes."""
     return {name: f"results/{path}" for name, path in FILES[stage].items()}
 
 

@@ -4,13 +4,6 @@ IN_PARTS = [name for name in config["datasets"] if name not in AT_ONCE]
 NEVER = "(?!)"
 
 
-def parts_of(wildcards):
-    """The input of a job that gathers parts: them and the manifest."""
-    made = artifact("features", wildcards)
-    parts = study.parts(wildcards.dataset, wildcards.model)
-    return {"manifest": made.input_paths["manifest"], "parts": parts}
-
-
 # Models and data sets run side by side; one thread each is faster in sum than more for one. A variant that an earlier
 # file holds under its key is taken over.
 rule extract_features:

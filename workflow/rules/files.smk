@@ -3,33 +3,6 @@ localrules:
     fetch_archive,
 
 
-def promised(table):
-    """The hashes that the file of a row of `table` must have: another one is fetched anew."""
-
-    def hashes(wildcards):
-        row = config[table][wildcards[0]]
-        return {key: row.get(key) for key in ("sha256", "md5")}
-
-    return hashes
-
-
-def download_settings(table):
-    """All that says how the file of a row of `table` is brought.
-
-    A namespace, because Snakemake compares plain values only: what is there already was held to its hash, and nothing
-    is asked for again because of another mirror, folder or license.
-    """
-
-    def settings(wildcards):
-        row = config[table][wildcards[0]]
-        arguments = {key: row[key] for key in row if key not in ("into", "nested")}
-        return SimpleNamespace(
-            **arguments, local_folder=config["local_folder"], offline=config["offline"]
-        )
-
-    return settings
-
-
 # The bytes are held to a hash, here and where they are used, and never depend on the code that brings them.
 rule fetch_weights:
     output:
