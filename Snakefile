@@ -106,10 +106,6 @@ rule all:
         rules.make_atlas.output,
 
 
-if workflow.is_main_process and workflow.dryrun:
-    print(news_text(study), end="", file=sys.stderr)
-
-
 # Hours before the job that would miss it.
 onstart:
     print(news_text(study), end="", file=sys.stderr)

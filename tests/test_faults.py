@@ -146,8 +146,10 @@ def test_a_changed_network_whose_job_is_killed_is_not_shown_under_the_old_number
     before = (study.folder / table).read_bytes()
     study.edit_config(lambda config: config["models"]["net"].update(name="test_byobnet"))
     other = study.path("probes", "table", **NAMES)
+    told = "net: other network (test_resnet before, test_byobnet now); 5 variants of mine\n"
+    assert told in study.run("--dry-run", other)
     output = study.run(other, expect_success=False, **killing(study.folder, "extract_features"))
-    assert "net: other network (test_resnet before, test_byobnet now); 5 variants of mine" in output
+    assert told in output
     assert not (study.folder / other).exists()
     assert study.jobs(other) == {"extract_features": 1, "fit_probes": 1}
     assert (study.folder / other).read_bytes() != before

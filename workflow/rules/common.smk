@@ -10,6 +10,7 @@ def files(stage):
 
 def artifact(stage, wildcards):
     """The study's artifact that a job is to make; an error where it asks for another key."""
+    say_news_in_a_dry_run()
     made = study.artifact(stage, dict(wildcards))
     if made.key != wildcards.key:
         raise WorkflowError(
@@ -50,15 +51,6 @@ def every(stage, file):
         return study.paths(stage, file)
 
     return paths
-
-
-def keys_of(*stages):
-    """A parameter of such a rule: other keys make it anew, whatever the times of the files."""
-
-    def keys(wildcards):
-        return [made.key for stage in stages for made in study.of_stage(stage)]
-
-    return keys
 
 
 def memory(rule):

@@ -99,3 +99,12 @@ def digest_of(*names):
 def code(script):
     """Digest of the code that a script runs: a parameter, since editing an imported module reruns nothing."""
     return CODE.digest(ROOT / "workflow/scripts" / script)
+
+
+def keys_of(*stages):
+    """A parameter of such a rule: other keys make it anew, whatever the times of the files."""
+
+    def keys(wildcards):
+        return [made.key for stage in stages for made in study.of_stage(stage)]
+
+    return keys

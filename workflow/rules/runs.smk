@@ -124,3 +124,10 @@ def cores_of_run(wildcards):
 def unneeded(wildcards):
     """What no study of the configuration needs, and its size."""
     return unneeded_files(config)
+
+
+@cache
+def say_news_in_a_dry_run():
+    """Say once what would be made anew and why; a run says it as it starts."""
+    if workflow.is_main_process and workflow.dryrun:
+        print(news_text(study), end="", file=sys.stderr)

@@ -56,11 +56,18 @@ def news_text(study: Study) -> str:
     """
     lines = [f"Left out: {figure}, since {why}" for figure, why in _unexpected(study).items()]
     missing = [made for made in study.artifacts() if made.stage in STAGES and not made.exists]
-    earlier = _earlier(study.results) if missing else {}
+    records = list(records_below(study.results).values()) if missing else []
+    earlier = {_identity(record["stage"], record["names"]): record for record in records}
+    known = {
+        key
+        for record in records
+        if record["stage"] == "features"
+        for key in record["parameters"]["keys"].values()
+    }
     groups = defaultdict(list)
     for made in missing:
         groups[made.stage, made.names.get("model"), reason(made, earlier)].append(made)
-    lines += [_line(*key, group) for key, group in groups.items() if key[2]]
+    lines += [_line(*key, group, known) for key, group in groups.items() if key[2]]
     return "".join(f"{line}\n" for line in lines)
 
 
@@ -106,15 +113,15 @@ def _word(key, before, now):
     return f"{word} ({old} before, {new} now)" if short and not hashed else word
 
 
-def _line(stage, model, why, group):
+def _line(stage, model, why, group, known):
     names = list(dict.fromkeys(made.names["dataset"] for made in group))
     datasets = names[0] if len(names) == 1 else f"{len(names)} data sets"
     if model is None:
         return f"{datasets}: {why}; {STAGES[stage]}"
     what = STAGES[stage]
     if stage == "features":
-        n = len(group[0].parameters["variants"])
-        what = f"{n} variants" if n > 1 else "1 variant"
+        n = max(len(set(made.parameters["keys"].values()) - known) for made in group)
+        what = f"{n or 'no'} variant{'' if n == 1 else 's'}"
     return f"{model}: {why}; {what} of {datasets}"
 
 
@@ -122,13 +129,6 @@ def _unexpected(study):
     """The figures that are left out and that one would look for: not those of a choice."""
     expected = ("transfer_raw", "transfer_recentred", "dose_response")
     return {name: why for name, why in left_out(study).items() if name not in expected}
-
-
-def _earlier(results):
-    return {
-        _identity(record["stage"], record["names"]): record
-        for record in records_below(results).values()
-    }
 
 
 def _identity(stage, names):
