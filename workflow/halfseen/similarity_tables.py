@@ -40,6 +40,7 @@ from halfseen.similarity import COLUMNS, similarity_of_all
 CONFOUNDS = ["control", "measure", "x", "y", "similarity", "n"]
 CURVES = ["x", "y", "removed", "similarity"]
 ANGLE = "angular_procrustes"
+MAP = ["model", "variant", "x", "y", "shown", "leaf"]
 
 
 @dataclass(frozen=True)
@@ -342,10 +343,12 @@ def map_table(table):
     """A map of all representations by their angles, and their order as leaves of a tree.
 
     A row a model and variant: x, y (radians, `shown` the share of variance that the plane holds),
-    leaf, its place among the leaves of average linkage.
+    leaf, its place among the leaves of average linkage. Empty for fewer than three of them.
     """
     angles = table[table.measure == ANGLE]
     keys = list(dict.fromkeys(zip(angles.model_x, angles.variant_x, strict=True)))
+    if len(keys) < 3:
+        return pd.DataFrame(columns=MAP)
     distances = angles.pivot(
         index=["model_x", "variant_x"], columns=["model_y", "variant_y"], values="similarity"
     )
@@ -354,6 +357,6 @@ def map_table(table):
     coordinates, shown = angular_map(distances)
     _, leaves = angular_tree(distances)
     places = np.argsort(leaves)
-    return pd.DataFrame(keys, columns=["model", "variant"]).assign(
+    return pd.DataFrame(keys, columns=MAP[:2]).assign(
         x=coordinates[:, 0], y=coordinates[:, 1], shown=shown, leaf=places
     )

@@ -80,6 +80,8 @@ def left_out(study: Study) -> dict[str, str]:
     if lacking:
         roles = ", ".join(f"`role: {role}`" for role in lacking)
         reasons["additivity"] = f"no variant has {roles}"
+    if len(study.models) * len(study.variants) < 3:
+        reasons["model_map"] = "a map takes three representations"
     if not study.has_transfer:
         protocol = study.protocols[0]
         for name in ("transfer_raw", "transfer_recentred"):
