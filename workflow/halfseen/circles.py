@@ -1,9 +1,11 @@
-"""The circles among the rows of variants, and whether they are doses.
+"""The kinds of variants that are circles or look at masks, and whether circles are doses.
 
 Read by the Snakefile: imports nothing that Snakemake does not need itself.
 """
 
 CIRCLES = ("center", "border")
+# The kinds of variants that look at the mask of the object.
+MASKED = {"foreground", "background"}
 
 
 def has_doses(variants):

@@ -13,7 +13,7 @@ import pandas as pd
 import yaml
 
 from halfseen.costs import FORMULAS, Size
-from halfseen.datasets.folder import MASKS, SUFFIXES
+from halfseen.datasets.layout import class_counts
 
 WILDCARD = re.compile(r"\{(\w+)(?:,\s*([^{}]*))?\}")
 # A benchmark's CPU time is that of its last sample: twice a second for 15.5 s, then every 30 s.
@@ -102,7 +102,8 @@ def dataset_size(row, manifest, defaults):
     n, n_classes = row.get("n_images"), row.get("n_classes")
     source = "config"
     if not n and row["kind"] == "folder":
-        n, n_classes = _counted(os.path.expandvars(row["root"]))
+        counts = class_counts(os.path.expandvars(row["root"]))
+        n, n_classes = sum(counts.values()), len(counts) or None
         source = "folder"
     if not n:
         n, source = defaults["images"]["value"], "default"
@@ -254,17 +255,6 @@ SHOWN = {
 def _names(match):
     """The wildcards of a path, but for its key, which says nothing of what a job costs."""
     return {name: value for name, value in match.groupdict().items() if name != "key"}
-
-
-def _counted(root):
-    """Images and classes of a folder of class/image, 0 and None of one that is not there."""
-    n, classes = 0, 0
-    for entry in os.scandir(root) if os.path.isdir(root) else ():
-        if entry.is_dir() and entry.name != MASKS:
-            files = os.scandir(entry.path)
-            own = sum(os.path.splitext(file.name)[1].lower() in SUFFIXES for file in files)
-            n, classes = n + own, classes + bool(own)
-    return n, classes or None
 
 
 def _told(path, rule, wildcards, costs):

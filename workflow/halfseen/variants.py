@@ -6,6 +6,7 @@ colour.
 
 import numpy as np
 
+from halfseen.circles import MASKED as MASKED  # of the names of KEEP
 from halfseen.masks import disc
 
 
@@ -77,5 +78,3 @@ KEEP = {
     "center": _center,
     "border": _border,
 }
-# Those that look at the mask of the object.
-MASKED = {"foreground", "background"}

@@ -4,10 +4,8 @@ from pathlib import Path
 
 from halfseen.datasets.dataset import Sample
 from halfseen.datasets.decoding import UnreadableImageError, image_shape, read_image, read_mask
+from halfseen.datasets.layout import MASKS, SUFFIXES
 from halfseen.masks import bounding_box
-
-SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
-MASKS = "masks"
 
 
 class Folder:

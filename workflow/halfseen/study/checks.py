@@ -4,15 +4,16 @@ import csv
 import importlib.metadata
 import os
 import re
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
 from halfseen.config import raise_problems
+from halfseen.datasets.layout import class_counts
 from halfseen.spelling import did_you_mean
 from halfseen.study.fingerprints import MissingFolderError, expanded
 from halfseen.study.study import RESOURCES, Study
 
-IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
 # Protocols that choose inside of a training part need three folds.
 NESTED_FOLDS = 3
 # Images that a similarity needs, and that a fold of cross-validated CCA does.
@@ -122,6 +123,7 @@ def network_problems(study: Study, model: str) -> list[str]:
     ]
 
 
+@cache
 def listed_networks(library: str) -> dict[str, dict[str, str]]:
     """{name: row} of the networks of a library, as `network_list` wrote them."""
     with open(RESOURCES / "networks.csv", encoding="utf-8") as file:
@@ -227,7 +229,7 @@ def class_sizes(study: Study, dataset: str) -> dict[str, int]:
     """
     row = study.config["datasets"][dataset]
     if row["kind"] == "folder" and row.get("root"):
-        return _counted(Path(expanded(row["root"])))
+        return class_counts(expanded(row["root"]))
     n, n_classes = row.get("n_images"), row.get("n_classes")
     if not (n and n_classes):
         return {}
@@ -238,13 +240,3 @@ def class_sizes(study: Study, dataset: str) -> dict[str, int]:
     # How published images are shared out over the classes, the row does not say.
     most = row.get("images_per_class")
     return dict.fromkeys(sizes, most) if most else {}
-
-
-def _counted(root):
-    sizes = {}
-    for entry in sorted(root.iterdir()):
-        if entry.is_dir() and entry.name != "masks":
-            count = sum(file.suffix.lower() in IMAGE_SUFFIXES for file in entry.iterdir())
-            if count:
-                sizes[entry.name] = count
-    return sizes

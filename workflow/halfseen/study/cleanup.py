@@ -99,8 +99,9 @@ def _plain(results, studies):
     for listing in sorted(results.glob("*/artifacts.csv")):
         folder = listing.parent
         study = current.get(folder.name)
+        shown = figures(study) if study else []
         for name, figure in FIGURES.items():
-            if study is None or name not in figures(study):
+            if name not in shown:
                 paths = [folder / "figures" / f"{name}.{suffix}" for suffix in figure.suffixes]
                 yield from _existing(*paths, folder / f"{name}.csv")
                 for kind in ("logs", "benchmarks"):

@@ -91,10 +91,10 @@ def left_out(study: Study) -> dict[str, str]:
     return reasons
 
 
-def figures(study: Study, among=FIGURES) -> list[str]:
-    """The figures that this study has, of those `among` the names."""
+def figures(study: Study) -> list[str]:
+    """The names of the figures that this study has."""
     reasons = left_out(study)
-    return [name for name in among if name not in reasons]
+    return [name for name in FIGURES if name not in reasons]
 
 
 def artifact_rows(study: Study) -> list[dict[str, str]]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import yaml
 
-from halfseen.circles import has_doses
+from halfseen.circles import MASKED, has_doses
 from halfseen.study.artifacts import PART, RULES, Artifact, digest
 from halfseen.study.code import PACKAGE, Code
 from halfseen.study.fingerprints import expanded, folder_fingerprint
@@ -34,8 +34,6 @@ USE_KEYS = {
 }
 # Keys of a model's and a segmenter's row that say how something is computed, not what.
 HOW_KEYS = {"weights", "batch_size", "compile", "device", "folder"}
-# The kinds of variants that look at the mask of the object.
-MASKED = {"foreground", "background"}
 # What a job of each rule asks for at first: MB, and minutes.
 REQUESTS = {
     "fetch_dataset": (2000, 120),
